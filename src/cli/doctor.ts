@@ -1,0 +1,39 @@
+/** `asyncep doctor`: what this machine offers, what is missing, and how to get it. */
+import type { Command } from 'commander';
+import { AdapterError } from '../errors.ts';
+import { examine, type Findings } from '../node/machine.ts';
+import { describeFindings } from './doctor-text.ts';
+
+const EXAMPLES = `
+Examples:
+  $ asyncep doctor
+  $ asyncep doctor --json | jq '.adapters[].name'
+  $ asyncep doctor --dump-shaders /tmp/wgsl     # the WGSL that the preferred adapter runs
+
+Exit code 3 when no adapter can be used.`;
+
+interface DoctorOptions {
+  readonly json?: true;
+  readonly dumpShaders?: string;
+}
+
+/** Adds the command to the program. */
+export function addDoctor(program: Command): void {
+  program.command('doctor')
+    .description('show adapters, shared memory and versions, and what is missing')
+    .option('--json', 'print the findings as one JSON object')
+    .option('--dump-shaders <dir>', 'write every kernel as the preferred adapter gets it')
+    .addHelpText('after', EXAMPLES)
+    .action(doctor);
+}
+
+async function doctor(options: DoctorOptions): Promise<void> {
+  const findings = await examine();
+  process.stdout.write(options.json ? `${JSON.stringify(findings, null, 2)}\n` : describeFindings(findings));
+  failWithoutAdapter(findings);
+}
+
+function failWithoutAdapter({ adapters }: Findings): void {
+  if (adapters.some(({ problem }) => problem === undefined)) return;
+  throw new AdapterError('no adapter can be used; see "missing" above');
+}

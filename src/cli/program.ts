@@ -1,0 +1,31 @@
+/** The command line as a whole; every command is a file beside this one. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { packageRoot } from '../node/shaders.ts';
+import { addDoctor } from './doctor.ts';
+import { addSetup } from './setup.ts';
+
+const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+
+const EXAMPLES = `
+Examples:
+  $ asyncep demo
+  $ asyncep classify --model models/spam-mail --template models/spam-mail/template.jinja --labels spam,ham mail.txt
+  $ asyncep doctor
+
+Exit codes: 0 done, 1 failed while running, 2 bad input or usage, 3 no adapter.`;
+
+/** The program with all its commands; parsing errors are thrown instead of ending the process. */
+export function buildProgram(): Command {
+  const program = new Command('asyncep')
+    .description('Prefill-only serving of mixture-of-experts language models on WebGPU.')
+    .version(version)
+    .option('--verbose', 'print the stack of an error')
+    .addHelpText('after', EXAMPLES)
+    .showHelpAfterError('(--help shows the flags and examples)')
+    .exitOverride();
+  addDoctor(program);
+  addSetup(program);
+  return program;
+}
