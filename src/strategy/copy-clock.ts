@@ -1,0 +1,80 @@
+/**
+ * Device time of copies. A copy cannot carry timestamps, so an empty compute pass before and one after it do. The values stand
+ * on the same clock as those of compute passes on this device.
+ */
+
+/** Pairs a pass may hold; copies beyond are not timed. */
+const PAIRS = 512;
+
+/** One submit of copies on the device's clock, nanoseconds. */
+export interface CopyTime {
+  readonly layer: number;
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+}
+
+export class CopyClock {
+  readonly #querySet: GPUQuerySet;
+  readonly #resolved: GPUBuffer;
+  #layers: number[] = [];
+  #times: CopyTime[] = [];
+  #pending: Promise<void> = Promise.resolve();
+
+  private constructor(private readonly device: GPUDevice) {
+    this.#querySet = device.createQuerySet({ type: 'timestamp', count: 2 * PAIRS });
+    this.#resolved = device.createBuffer({ label: 'copy times', size: 16 * PAIRS, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  }
+
+  /** Null when the device was not created with `timestamp-query`. */
+  static create(device: GPUDevice): CopyClock | null {
+    return device.features.has('timestamp-query') ? new CopyClock(device) : null;
+  }
+
+  begin(encoder: GPUCommandEncoder): void {
+    this.#stamp(encoder, 0);
+  }
+
+  end(encoder: GPUCommandEncoder, layer: number): void {
+    this.#stamp(encoder, 1);
+    if (this.#layers.length < PAIRS) this.#layers.push(layer);
+  }
+
+  #stamp(encoder: GPUCommandEncoder, which: 0 | 1): void {
+    if (this.#layers.length >= PAIRS) return;
+    const index = 2 * this.#layers.length + which;
+    const timestampWrites = { querySet: this.#querySet, [which === 0 ? 'beginningOfPassWriteIndex' : 'endOfPassWriteIndex']: index };
+    encoder.beginComputePass({ timestampWrites }).end();
+  }
+
+  /** Begins to read back what was stamped so far. */
+  flush(): void {
+    const layers = this.#layers;
+    this.#layers = [];
+    if (layers.length === 0) return;
+    const size = 16 * layers.length;
+    const readback = this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = this.device.createCommandEncoder();
+    encoder.resolveQuerySet(this.#querySet, 0, 2 * layers.length, this.#resolved, 0);
+    encoder.copyBufferToBuffer(this.#resolved, 0, readback, 0, size);
+    this.device.queue.submit([encoder.finish()]);
+    const read = readback.mapAsync(GPUMapMode.READ).then(() => {
+      const stamps = new BigUint64Array(readback.getMappedRange());
+      for (const [i, layer] of layers.entries()) this.#times.push({ layer, startNs: stamps[2 * i] as bigint, endNs: stamps[2 * i + 1] as bigint });
+      readback.destroy();
+    });
+    this.#pending = Promise.all([this.#pending, read]).then(() => undefined, () => undefined);
+  }
+
+  /** Copies whose times have come back since the last call. */
+  take(): CopyTime[] {
+    const times = this.#times;
+    this.#times = [];
+    return times;
+  }
+
+  async close(): Promise<void> {
+    await this.#pending;
+    this.#querySet.destroy();
+    this.#resolved.destroy();
+  }
+}
