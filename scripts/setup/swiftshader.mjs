@@ -15,8 +15,9 @@ const INTEGRITY = 'sha512-/6I7uQTRhRDD2/gGPQ1Gkf+Dqk0RYDACPJDZfSzz0OWk4JmUTonNHP
 const ARCHIVE = 'package/bin/swiftshader.tar.br';
 const WANTED = ['libvk_swiftshader.so', 'libvulkan.so.1', 'vk_swiftshader_icd.json'];
 
-/** The package carries x86-64 Linux libraries only. */
-export const swiftShaderIsPossible = () => process.platform === 'linux' && process.arch === 'x64';
+/** The package carries x86-64 Linux libraries only; `off` hides SwiftShader from asyncep. */
+export const swiftShaderIsPossible = () =>
+  process.platform === 'linux' && process.arch === 'x64' && process.env.ASYNCEP_SWIFTSHADER !== 'off';
 
 function fetchPackage(folder) {
   run('npm', ['pack', PACKAGE, '--silent', '--pack-destination', folder]);
