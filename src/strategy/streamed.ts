@@ -223,7 +223,7 @@ class StreamedSlots implements CountedStream {
       copy(staging.buffer, piece);
     }
     this.#copyClock?.end(encoder, fill.layer);
-    this.context.device.queue.submit([encoder.finish()]);
+    this.context.device.queue.submit([encoder.finish({ label: `copy layer ${fill.layer}` })]);
     for (const { staging } of arrived) this.#pool.recycle(staging);
     this.#countCopies(fill, own, startMs);
     fill.submitted(arrived.length);
