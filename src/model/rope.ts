@@ -38,7 +38,7 @@ type Yarn = Extract<RopeScaling, { kind: 'yarn' }>;
 function yarnFrequencies(wavelengths: Float32Array, dim: number, base: number, yarn: Yarn): Float32Array {
   const [low, high] = correctionRange(dim, base, yarn);
   return wavelengths.map((wavelength, i) => {
-    const ramp = Math.min(1, Math.max(0, f(f(i - low) / f(high - low))));
+    const ramp = Math.min(1, Math.max(0, f(f(i - f(low)) / f(high - low))));
     const keep = f(1 - ramp);
     const interpolated = f(1 / f(yarn.factor * wavelength));
     const extrapolated = f(1 / wavelength);
