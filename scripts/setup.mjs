@@ -15,7 +15,7 @@
  */
 import { parseArgs } from 'node:util';
 import { installMesa, mesaIsPossible } from './setup/apt.mjs';
-import { buildWhenStale, installPackagesWhenStale } from './setup/checkout.mjs';
+import { buildWhenStale, installPackagesWhenStale, linkProgram } from './setup/checkout.mjs';
 import { fail, run, say } from './setup/say.mjs';
 import { installSwiftShader, swiftShaderIsPossible } from './setup/swiftshader.mjs';
 import { probe } from './setup/probe.mjs';
@@ -65,6 +65,7 @@ async function provideSecondAdapter(adapters) {
 
 const packages = installPackagesWhenStale(run);
 const built = buildWhenStale(run);
+linkProgram();
 let adapters = await provideAdapter();
 if (adapters.length === 0) fail(REMEDY, 3);
 if (options.test) adapters = await provideSecondAdapter(adapters);

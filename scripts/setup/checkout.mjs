@@ -1,5 +1,5 @@
-/** Steps 1 and 2: node_modules as package-lock.json wants it, dist/ newer than src/. */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+/** Steps 1 and 2: node_modules as package-lock.json wants it, dist/ newer than src/, `npx asyncep` that runs it. */
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, root, say } from './say.mjs';
 
@@ -54,4 +54,14 @@ export function buildWhenStale(run) {
   say('building dist/');
   orFail('npm run build', () => run('npm', ['run', '--silent', 'build']));
   return true;
+}
+
+/** Makes `npx asyncep` run this checkout's own program, as if the package were installed in itself. */
+export function linkProgram() {
+  const link = join(root, 'node_modules/.bin/asyncep');
+  if (!isCheckout || process.platform === 'win32') return;
+  chmodSync(join(root, 'dist/cli/main.js'), 0o755);
+  if (existsSync(link)) return;
+  mkdirSync(join(root, 'node_modules/.bin'), { recursive: true });
+  symlinkSync('../../dist/cli/main.js', link);
 }

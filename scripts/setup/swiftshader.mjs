@@ -21,7 +21,7 @@ export const swiftShaderIsPossible = () =>
 
 function fetchPackage(folder) {
   run('npm', ['pack', PACKAGE, '--silent', '--pack-destination', folder]);
-  const [name] = readdirSync(folder).filter((file) => file.endsWith('.tgz'));
+  const name = readdirSync(folder).find((file) => file.endsWith('.tgz'));
   if (name === undefined) throw new Error(`npm pack left no archive in ${folder}`);
   const bytes = readFileSync(join(folder, name));
   const integrity = `sha512-${createHash('sha512').update(bytes).digest('base64')}`;
