@@ -1,0 +1,26 @@
+/** Renders the WGSL templates of `shaders/` (Eta): the text that a device compiles. */
+import { Eta } from 'eta';
+
+/** Text of a template by name, without its ending (`matmul-tiled`, `lib/packed`). */
+export type ReadShader = (name: string) => string;
+
+/** What a template is rendered with: element types, tile sizes, switches. */
+export type ShaderOptions = Readonly<Record<string, string | number | boolean>>;
+
+export class ShaderRenderer {
+  private readonly eta = new Eta({ autoEscape: false, autoTrim: [false, 'nl'], cache: true });
+  private readonly loaded = new Set<string>();
+
+  constructor(private readonly read: ReadShader) {
+    this.eta.loadTemplate('@packed', read('lib/packed'));
+  }
+
+  /** Expanded WGSL, without the blank lines that template statements leave. */
+  render(name: string, options: ShaderOptions): string {
+    if (!this.loaded.has(name)) {
+      this.eta.loadTemplate(`@${name}`, this.read(name));
+      this.loaded.add(name);
+    }
+    return this.eta.render(`@${name}`, { ...options }).replaceAll(/\n(?:[ \t]*\n)+/g, '\n');
+  }
+}
