@@ -115,7 +115,7 @@ class Checkpoint implements ModelWeights {
     return this.config.layerIsMoe[layer] ? shared : { ...shared, mlp: await this.mlp(names.denseSpecs(this.config, layer)) };
   }
 
-  expert(layer: number, expert: number): Promise<MlpWeights> {
+  async expert(layer: number, expert: number): Promise<MlpWeights> {
     const { numExperts, layerIsMoe } = this.config;
     if (!layerIsMoe[layer] || !(expert >= 0 && expert < numExperts)) throw new RangeError(`no expert ${expert} in layer ${layer}`);
     return this.located.has(names.fusedGateUpName(layer))
@@ -148,7 +148,7 @@ class Checkpoint implements ModelWeights {
     return this.range(name, 0, shape);
   }
 
-  private rows(name: string, start: number, count: number): Promise<RawTensor> {
+  private async rows(name: string, start: number, count: number): Promise<RawTensor> {
     const { vocabSize, hiddenSize } = this.config;
     if (!(start >= 0 && count >= 0 && start + count <= vocabSize)) {
       throw new RangeError(`rows ${start} to ${start + count} of ${name}, which has ${vocabSize}`);
