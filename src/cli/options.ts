@@ -1,20 +1,22 @@
 /** Flags that several commands share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { presetNames } from '../model/presets.ts';
+import { STRATEGIES, type Strategy } from '../strategy/index.ts';
+import type { ModelFlags } from './model-source.ts';
 
-export const STRATEGIES = ['asyncep', 'sync', 'resident'] as const;
-export type Strategy = (typeof STRATEGIES)[number];
-
-export const PRECISIONS = ['f32', 'bf16', 'f16'] as const;
+const PRECISIONS = ['f32', 'bf16', 'f16'] as const;
 export type Precision = (typeof PRECISIONS)[number];
 
 /** Flags of every command that runs the model. */
-export interface RunOptions {
-  readonly model: string;
+export interface RunOptions extends ModelFlags {
   readonly ranks: number;
   readonly strategy: Strategy;
   /** One per rank in turn; empty: the preferred adapter of the machine. */
   readonly adapters: readonly string[];
+  /** Tokens of one pass at most. */
   readonly batchTokens: number;
+  /** Element type of the packed weights. */
+  readonly precision: Precision;
   readonly trace?: string;
 }
 
@@ -44,10 +46,13 @@ export const tokenList = (text: string): number[] => commaList(text).map(wholeNu
 /** Adds the flags of {@link RunOptions}. */
 export const withRunOptions = (command: Command): Command => command
   .requiredOption('--model <dir>', 'Hugging Face folder of a Qwen3-MoE model')
+  .option('--random-weights <seed>', `random weights for the shape of --model: a folder with config.json, ${presetNames.join(' or ')}`, wholeNumber(0))
+  .option('--layers <n>', 'with random weights: only the first n layers', wholeNumber(1))
   .option('--ranks <n>', 'device processes that share the experts', wholeNumber(1), 1)
   .addOption(new Option('--strategy <name>', 'how experts come to a rank').choices(STRATEGIES).default('asyncep'))
   .option('--adapters <list>', 'parts of adapter names, one per rank in turn (see doctor)', commaList, [])
   .option('--batch-tokens <n>', 'tokens of one pass at most, unless one prompt is longer', wholeNumber(1), 4096)
+  .addOption(new Option('--precision <type>', 'element type of weights on the device').choices(PRECISIONS).default('f32'))
   .option('--trace <file>', 'write the timeline as Chrome trace JSON, for ui.perfetto.dev');
 
 /** Adds the flags of {@link OutputOptions}. */

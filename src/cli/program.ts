@@ -3,8 +3,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../node/shaders.ts';
+import { addClassify } from './classify.ts';
 import { addDoctor } from './doctor.ts';
+import { addLogits } from './logits.ts';
+import { addRerank } from './rerank.ts';
 import { addSetup } from './setup.ts';
+import { addVerify } from './verify.ts';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 
@@ -25,6 +29,10 @@ export function buildProgram(): Command {
     .addHelpText('after', EXAMPLES)
     .showHelpAfterError('(--help shows the flags and examples)')
     .exitOverride();
+  addClassify(program);
+  addRerank(program);
+  addVerify(program);
+  addLogits(program);
   addDoctor(program);
   addSetup(program);
   return program;
