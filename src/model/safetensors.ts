@@ -31,7 +31,7 @@ export interface SafetensorsFile {
 /** The reference implementation's limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 /** "version ", with which a pointer begins that was cloned without its file, read as a length. */
-const LFS_POINTER = 0x206e_6f69_7372_6576;
+const LFS_POINTER = 0x206e_6f69_7372_6576n;
 
 const BITS: Readonly<Record<string, number>> = {
   BOOL: 8, U8: 8, I8: 8, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F4: 4, F6_E2M3: 6, F6_E3M2: 6,
@@ -61,8 +61,8 @@ export async function openSafetensors(files: ModelFiles, path: string): Promise<
 async function headerLength(files: ModelFiles, path: string, bytes: number, source: string): Promise<number> {
   if (bytes < 8) throw new InputError(source, '', `is truncated: expected a header length of 8 bytes, the file has ${bytes}`);
   const view = new DataView((await files.read(path, 0, 8)).buffer);
+  if (view.getBigUint64(0, true) === LFS_POINTER) throw new InputError(source, '', 'is a Git LFS pointer, not the weights; fetch them with `git lfs pull`');
   const length = Number(view.getBigUint64(0, true));
-  if (length === LFS_POINTER) throw new InputError(source, '', 'is a Git LFS pointer, not the weights; fetch them with `git lfs pull`');
   if (length > MAX_HEADER_BYTES || length < 2) {
     throw new InputError(source, '', `is not a safetensors file: its header would have ${length} bytes; expected 2 to ${MAX_HEADER_BYTES}`);
   }
