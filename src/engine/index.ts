@@ -1,0 +1,5 @@
+/** One device's forward pass. */
+export { createEngine, Engine, storedDtype, type EngineOptions, type PassResult, type PassStats } from './engine.ts';
+export { checkBatch, type Batch, type Sequence } from './batch.ts';
+export { expertLayout, packExpert, type ExpertLayout } from './expert-layout.ts';
+export { workspaceBytes, type Capacity } from './workspace.ts';

@@ -1,0 +1,180 @@
+/** One decoder layer, recorded: attention over a chunk, then its experts. */
+import type { ModelConfig } from '../model/types.ts';
+import type { Slot } from '../strategy/slot-stream.ts';
+import type { GpuDevice } from '../runtime/device.ts';
+import { attention, ropeKv, type KvBlocks } from '../runtime/kernels/attention.ts';
+import { combine, expertSort, fill, maxExpertTiles, routerTopK } from '../runtime/kernels/experts.ts';
+import { groupedMatmul, groupedSwiglu, matmul, type ExpertBank } from '../runtime/kernels/matmul.ts';
+import { gatherRows, rmsNorm } from '../runtime/kernels/rows.ts';
+import { CELL, padTo } from '../runtime/layout.ts';
+import { tileRows, type KernelPlan } from '../runtime/plan.ts';
+import type { Binding, Recorder } from '../runtime/recorder.ts';
+import type { ExpertLayout } from './expert-layout.ts';
+import type { Chunk } from './batch.ts';
+import type { DeviceLayer } from './weights.ts';
+import type { WorkspaceBuffers } from './workspace.ts';
+
+/** What recording a layer needs to know. */
+export interface LayerContext {
+  readonly gpu: GpuDevice;
+  readonly recorder: Recorder;
+  readonly config: ModelConfig;
+  readonly plan: KernelPlan;
+  readonly work: WorkspaceBuffers;
+  readonly rope: GPUBuffer;
+  /** Counts the FLOPs of what is recorded (multiply-add = 2). */
+  readonly count: (flops: number) => void;
+}
+
+/** Rows that go through a layer together: a chunk of tokens, or some of the sequences' last tokens. */
+export interface RowSet {
+  readonly rows: number;
+  /** f32 rows of the residual stream, from the first of these rows. */
+  readonly x: Binding;
+}
+
+/** The experts of a layer wherever they are. */
+export interface ExpertSource {
+  readonly layout: ExpertLayout;
+  readonly banks: readonly ExpertBank[];
+  readonly experts: number;
+  readonly topK: number;
+}
+
+/** Banks of a slot as the grouped product wants them. */
+export const slotExperts = (slot: Slot, layout: ExpertLayout, { numExperts, numExpertsPerTok }: ModelConfig): ExpertSource => ({
+  layout, experts: numExperts, topK: numExpertsPerTok,
+  banks: slot.banks.map((buffer, i) => ({
+    buffer, expertBytes: slot.expertBytes,
+    firstExpert: i * slot.expertsPerBank, experts: Math.min(slot.expertsPerBank, numExperts - i * slot.expertsPerBank),
+  })),
+});
+
+/** Elements from one row of the residual stream to the next. */
+export const rowStride = (config: ModelConfig): number => padTo(config.hiddenSize, CELL);
+
+const kvOf = ({ keys, values }: WorkspaceBuffers): KvBlocks => ({ keys, values });
+
+/** Part of a buffer of rows or tiles, from a multiple of 256 bytes to its end. */
+export const slice = (buffer: GPUBuffer, offset: number, size = buffer.size - offset): Binding => ({ buffer, offset, size });
+
+interface Projection {
+  readonly first: number;
+  readonly columns: number;
+  readonly bias?: GPUBuffer | undefined;
+}
+
+/** qkv (or part of its columns) of the normed rows in `work.a`. */
+function project(ctx: LayerContext, layer: DeviceLayer, rows: number, { first, columns, bias }: Projection): void {
+  const { gpu, recorder, plan, work, config } = ctx;
+  matmul(gpu, recorder, {
+    shape: plan.dense, a: work.a, aType: plan.operands, b: layer.qkv, rows, out: work.qkv, outStride: columns,
+    firstColumn: first, columns, ...(bias && { bias }),
+  });
+  ctx.count(2 * rows * columns * config.hiddenSize);
+}
+
+/** Attention of `tileCount` tiles, and x += attended W_o^T. */
+function attendAndProject(ctx: LayerContext, layer: DeviceLayer, set: RowSet, tiles: Binding, tileCount: number, keysSeen: number): void {
+  const { gpu, recorder, plan, work, config } = ctx;
+  const { headDim, numAttentionHeads: queryHeads, numKeyValueHeads: kvHeads, hiddenSize } = config;
+  attention(gpu, recorder, {
+    shape: plan.attention, headDim, queryHeads, kvHeads, type: plan.operands,
+    q: work.q, kv: kvOf(work), tiles, tileCount, blockTable: work.blockTable, out: work.attended,
+  });
+  matmul(gpu, recorder, {
+    shape: plan.dense, a: work.attended, aType: plan.operands, b: layer.output, rows: set.rows,
+    out: set.x, outStride: rowStride(config), accumulate: true, ...(layer.outputBias && { bias: layer.outputBias }),
+  });
+  ctx.count(4 * queryHeads * headDim * keysSeen + 2 * set.rows * queryHeads * headDim * hiddenSize);
+}
+
+const ropeOptions = ({ config, plan, rope }: LayerContext, layer: DeviceLayer) => ({
+  queryHeads: config.numAttentionHeads, kvHeads: config.numKeyValueHeads, headDim: config.headDim,
+  eps: config.rmsNormEps, type: plan.operands, rope, norms: layer.headNorms,
+});
+
+function normed(ctx: LayerContext, set: RowSet, weight: GPUBuffer, options: { gather?: Binding; dual?: boolean } = {}): void {
+  const { gpu, recorder, plan, work, config } = ctx;
+  rmsNorm(gpu, recorder, {
+    rows: set.rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: set.x, weight, y: work.a, type: plan.operands,
+    ...(options.dual && plan.operands !== 'f32' && { y32: work.a32 }), ...(options.gather && { gather: options.gather }),
+  });
+}
+
+/** Attention block of a chunk whose rows all go on. */
+export function recordAttention(ctx: LayerContext, layer: DeviceLayer, set: RowSet, chunk: Chunk, keysSeen: number): void {
+  const { gpu, recorder, work } = ctx;
+  normed(ctx, set, layer.inputNorm);
+  project(ctx, layer, set.rows, { first: 0, columns: layer.qkv.rows, bias: layer.qkvBias?.all });
+  ropeKv(gpu, recorder, {
+    ...ropeOptions(ctx, layer), parts: 'all', tokens: set.rows, firstToken: chunk.start,
+    qkv: work.qkv, positions: work.positions, q: work.q, kvSlots: work.kvSlots, kv: kvOf(work),
+  });
+  attendAndProject(ctx, layer, set, slice(work.tiles, chunk.firstTile * 16), chunk.tiles, keysSeen);
+}
+
+/** The last layer's first half: only keys and values of a chunk. */
+export function recordKeysValues(ctx: LayerContext, layer: DeviceLayer, set: RowSet, chunk: Chunk): void {
+  const { gpu, recorder, work, config } = ctx;
+  const queryWidth = config.numAttentionHeads * config.headDim;
+  normed(ctx, set, layer.inputNorm);
+  project(ctx, layer, set.rows, { first: queryWidth, columns: layer.qkv.rows - queryWidth, bias: layer.qkvBias?.kv });
+  ropeKv(gpu, recorder, {
+    ...ropeOptions(ctx, layer), parts: 'kv', tokens: set.rows, firstToken: chunk.start,
+    qkv: work.qkv, positions: work.positions, kvSlots: work.kvSlots, kv: kvOf(work),
+  });
+}
+
+/** The last layer's second half: queries of last tokens [first, first + rows) alone; their residual rows are gathered into `xLast`. */
+export function recordLastQueries(ctx: LayerContext, layer: DeviceLayer, first: number, set: RowSet, keysSeen: number): void {
+  const { gpu, recorder, work, config } = ctx;
+  const queryWidth = config.numAttentionHeads * config.headDim;
+  const rows = slice(work.lastRows, first * 4, set.rows * 4);
+  normed(ctx, { rows: set.rows, x: work.x }, layer.inputNorm, { gather: rows });
+  project(ctx, layer, set.rows, { first: 0, columns: queryWidth, bias: layer.qkvBias?.q });
+  ropeKv(gpu, recorder, {
+    ...ropeOptions(ctx, layer), parts: 'q', tokens: set.rows, firstToken: first,
+    qkv: work.qkv, positions: work.lastPositions, q: work.q,
+  });
+  gatherRows(gpu, recorder, { count: set.rows, stride: rowStride(config), x: work.x, rows, out: set.x });
+  attendAndProject(ctx, layer, set, slice(work.lastTiles, first * 16), set.rows, keysSeen);
+}
+
+/** Router and top-k, or, in a dense layer, "everyone to expert 0 with weight one". */
+function route(ctx: LayerContext, layer: DeviceLayer, rows: number, experts: number, topK: number): void {
+  const { gpu, recorder, plan, work, config } = ctx;
+  if (!layer.router) {
+    fill(gpu, recorder, work.ids, rows, 0);
+    fill(gpu, recorder, work.weights, rows, ONE_AS_BITS);
+    return;
+  }
+  matmul(gpu, recorder, {
+    shape: plan.dense, a: plan.operands === 'f32' ? work.a : work.a32, aType: 'f32', b: layer.router, rows, out: work.routerLogits, outStride: experts,
+  });
+  routerTopK(gpu, recorder, { tokens: rows, experts, topK, renormalise: config.normTopkProb, logits: work.routerLogits, ids: work.ids, weights: work.weights });
+  ctx.count(2 * rows * experts * config.hiddenSize);
+}
+
+const ONE_AS_BITS = 0x3f800000;
+
+/** Norm, routing, experts and combine of a set of rows: x += MoE(norm(x)). */
+export function recordExperts(ctx: LayerContext, layer: DeviceLayer, set: RowSet, source: ExpertSource): void {
+  const { gpu, recorder, plan, work, config } = ctx;
+  const { layout, experts, topK } = source;
+  const stride = rowStride(config);
+  normed(ctx, set, layer.postAttentionNorm, { dual: layer.router !== undefined });
+  route(ctx, layer, set.rows, experts, topK);
+  expertSort(gpu, recorder, {
+    tokens: set.rows, experts, topK, tileRows: tileRows(plan.grouped), ids: work.ids, counts: work.counts, ranks: work.ranks,
+    offsets: work.offsets, tileBase: work.tileBase, tiles: work.expertTiles, rowToken: work.rowToken, pairRow: work.pairRow,
+  });
+  const maxTiles = maxExpertTiles(set.rows * topK, experts, tileRows(plan.grouped));
+  const common = { shape: plan.grouped, aType: plan.operands, bType: layout.dtype, banks: source.banks, sorted: { tiles: work.expertTiles, tileBase: work.tileBase, maxTiles } };
+  groupedSwiglu(gpu, recorder, {
+    ...common, a: work.a, k: config.hiddenSize, columns: layout.upRow, matrixOffset: 0, out: work.act, upRow: layout.upRow, rowToken: work.rowToken,
+  });
+  groupedMatmul(gpu, recorder, { ...common, a: work.act, k: layout.intermediateSize, columns: stride, matrixOffset: layout.downOffset, out: work.y });
+  combine(gpu, recorder, { tokens: set.rows, stride, topK, y: work.y, pairRow: work.pairRow, weights: work.weights, x: set.x });
+  ctx.count(6 * set.rows * topK * config.hiddenSize * layout.intermediateSize);
+}

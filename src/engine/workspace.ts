@@ -1,0 +1,106 @@
+/** Activation memory of a pass: sized once for a capacity, grown when a larger batch comes. */
+import type { ModelConfig } from '../model/types.ts';
+import type { GpuDevice } from '../runtime/device.ts';
+import { BLOCK_TOKENS, kvBytes } from '../runtime/kernels/attention.ts';
+import { maxExpertTiles } from '../runtime/kernels/experts.ts';
+import { CELL, packedBytes, padTo } from '../runtime/layout.ts';
+import { attentionRows, tileRows, type KernelPlan } from '../runtime/plan.ts';
+import { TILE_ALIGN } from './batch.ts';
+
+/** What a workspace has room for. */
+export interface Capacity {
+  /** Tokens of a batch. */
+  readonly batchTokens: number;
+  readonly sequences: number;
+  /** Logits of one sequence. */
+  readonly candidates: number;
+  /** Tokens of a chunk. */
+  readonly chunkTokens: number;
+  /** KV blocks: at most one partly filled block a sequence. */
+  readonly blocks: number;
+}
+
+type Sizes = Readonly<Record<(typeof BUFFERS)[number], number>>;
+
+const BUFFERS = [
+  'tokens', 'positions', 'kvSlots', 'blockTable', 'tiles', 'lastRows', 'lastPositions', 'lastTiles', 'candidates',
+  'x', 'xLast', 'a', 'a32', 'qkv', 'q', 'keys', 'values', 'attended',
+  'routerLogits', 'ids', 'weights', 'counts', 'ranks', 'rowToken', 'pairRow', 'offsets', 'tileBase', 'expertTiles',
+  'act', 'y', 'hiddenLast', 'logits',
+] as const;
+
+const WORD = 4;
+
+/** Bytes of every buffer. */
+export function workspaceSizes(config: ModelConfig, plan: KernelPlan, c: Capacity): Sizes {
+  const { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads, numExperts, numExpertsPerTok, layerIsMoe } = config;
+  const rows = c.chunkTokens;
+  const hidden = padTo(hiddenSize, CELL);
+  const queryWidth = numAttentionHeads * headDim;
+  const kvWidth = numKeyValueHeads * headDim;
+  const hasDense = layerIsMoe.includes(false);
+  const pairs = rows * Math.max(numExpertsPerTok, 1);
+  const act = Math.max(packedBytes(pairs, config.moeIntermediateSize, plan.operands), hasDense ? packedBytes(rows, config.intermediateSize, plan.operands) : 0);
+  const operand = plan.operands === 'f32' ? 4 : 2;
+  const attentionTiles = Math.ceil(c.batchTokens / attentionRows(plan.attention)) + c.sequences + Math.ceil(c.batchTokens / rows) * (TILE_ALIGN + 1);
+  const kv = kvBytes(c.blocks, numKeyValueHeads, headDim, plan.operands);
+  return {
+    tokens: c.batchTokens * WORD, positions: c.batchTokens * WORD, kvSlots: c.batchTokens * WORD, blockTable: c.blocks * WORD,
+    tiles: attentionTiles * 16, lastRows: c.sequences * WORD, lastPositions: c.sequences * WORD, lastTiles: c.sequences * 16, candidates: c.candidates * WORD,
+    x: c.batchTokens * hidden * WORD, xLast: c.sequences * hidden * WORD,
+    a: packedBytes(rows, hiddenSize, plan.operands), a32: plan.operands === 'f32' ? 0 : packedBytes(rows, hiddenSize, 'f32'),
+    qkv: rows * (queryWidth + 2 * kvWidth) * WORD, q: rows * queryWidth * operand, keys: kv, values: kv, attended: packedBytes(rows, queryWidth, plan.operands),
+    routerLogits: rows * numExperts * WORD, ids: pairs * WORD, weights: pairs * WORD,
+    counts: numExperts * WORD, ranks: pairs * WORD, rowToken: pairs * WORD, pairRow: pairs * WORD,
+    offsets: (numExperts + 1) * WORD, tileBase: (numExperts + 1) * WORD,
+    expertTiles: maxExpertTiles(pairs, numExperts, tileRows(plan.grouped)) * 16,
+    act, y: pairs * hidden * WORD,
+    hiddenLast: packedBytes(c.sequences, hiddenSize, 'f32'), logits: c.sequences * c.candidates * WORD,
+  };
+}
+
+/** Bytes of a workspace, summed (each buffer has at least 4). */
+export const workspaceBytes = (config: ModelConfig, plan: KernelPlan, capacity: Capacity): number =>
+  Object.values(workspaceSizes(config, plan, capacity)).reduce((sum, bytes) => sum + Math.max(WORD, padTo(bytes, WORD)), 0);
+
+/** Most tokens of a chunk so that no buffer of a chunk outgrows one binding; a multiple of 64. */
+export function fitChunk(config: ModelConfig, plan: KernelPlan, wanted: number, maxBindingBytes: number): number {
+  const perChunk = (tokens: number): number => {
+    const sizes = workspaceSizes(config, plan, { batchTokens: 0, sequences: 0, candidates: 0, blocks: 0, chunkTokens: tokens });
+    return Math.max(...Object.values(sizes));
+  };
+  let tokens = padTo(wanted, 64);
+  while (tokens > 64 && perChunk(tokens) > maxBindingBytes) tokens = Math.max(64, padTo(tokens / 2, 64));
+  return tokens;
+}
+
+/** Most tokens of a batch so that keys, values and index arrays fit one binding each. */
+export function maxBatchTokens(config: ModelConfig, plan: KernelPlan, maxBindingBytes: number): number {
+  const perBlock = kvBytes(1, config.numKeyValueHeads, config.headDim, plan.operands);
+  return Math.floor(maxBindingBytes / perBlock) * BLOCK_TOKENS;
+}
+
+export type WorkspaceBuffers = Readonly<Record<keyof Sizes, GPUBuffer>>;
+
+export class Workspace {
+  readonly buffers: WorkspaceBuffers;
+
+  constructor(
+    private readonly gpu: GpuDevice,
+    config: ModelConfig,
+    plan: KernelPlan,
+    readonly capacity: Capacity,
+  ) {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+    const sizes = workspaceSizes(config, plan, capacity);
+    this.buffers = Object.fromEntries(BUFFERS.map((name) => [name, gpu.createBuffer(`workspace/${name}`, sizes[name], usage)])) as unknown as WorkspaceBuffers;
+  }
+
+  holds(need: Capacity): boolean {
+    return (Object.keys(need) as (keyof Capacity)[]).every((key) => need[key] <= this.capacity[key]);
+  }
+
+  destroy(): void {
+    for (const buffer of Object.values(this.buffers)) this.gpu.destroyBuffer(buffer);
+  }
+}
