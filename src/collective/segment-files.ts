@@ -8,8 +8,12 @@ import { join } from 'node:path';
 
 const NAME = /^asyncep-([0-9a-z]+)-(\d+)-(\d+)-r(\d+)\.seg(\.tmp)?$/;
 
-/** /dev/shm where there is one, else the temporary folder. */
-export const segmentFolder = (): string => (existsSync('/dev/shm') ? '/dev/shm' : tmpdir());
+/** `ASYNCEP_SEGMENT_DIR` if set, else /dev/shm where there is one, else the temporary folder. */
+export function segmentFolder(): string {
+  const chosen = process.env['ASYNCEP_SEGMENT_DIR'];
+  if (chosen !== undefined && chosen !== '') return chosen;
+  return existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+}
 
 /** Clock ticks after boot at which a process started, or '0' where the system does not say or the process is gone. */
 export function processStartTime(pid: number): string {

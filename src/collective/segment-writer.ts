@@ -61,7 +61,7 @@ async function writeAll(file: FileHandle, path: string, bytes: Uint8Array, posit
       (result) => result.bytesWritten,
       (error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOSPC') throw error;
-        throw new SegmentError(path, 'write', 'no space left; the experts of all ranks must fit there (set TMPDIR or enlarge /dev/shm)');
+        throw new SegmentError(path, 'write', 'no space left; the experts of all ranks must fit there (enlarge it, or set ASYNCEP_SEGMENT_DIR to a folder with room)');
       },
     );
   }

@@ -2,7 +2,7 @@
 import { AdapterError } from '../errors.ts';
 import type { ExpertRange } from '../collective/partition.ts';
 
-/** Creates a buffer and records it; `GpuDevice.createBuffer` is one. */
+/** Creates a buffer and records it under `part/detail`; `GpuDevice.createBuffer` is one. */
 export type CreateBuffer = (label: string, size: number, usage: GPUBufferUsageFlags) => GPUBuffer;
 
 /** Banks hold whole experts and are as equal as they can be. */
@@ -30,11 +30,11 @@ export function layOutBanks(numExperts: number, expertBytes: number, bankBytes: 
 /** Bytes of the complete experts of one layer. */
 export const layerBytes = (layout: BankLayout): number => layout.numExperts * layout.expertBytes;
 
-/** Buffers for the complete experts of one layer, labelled `<label> bank <b>`. */
+/** Buffers for the complete experts of one layer, labelled `<label>bank <b>`. */
 export function createBanks(create: CreateBuffer, label: string, layout: BankLayout): GPUBuffer[] {
   return Array.from({ length: layout.numBanks }, (_, bank) => {
     const experts = Math.min(layout.expertsPerBank, layout.numExperts - bank * layout.expertsPerBank);
-    return create(`${label} bank ${bank}`, experts * layout.expertBytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
+    return create(`${label}bank ${bank}`, experts * layout.expertBytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
   });
 }
 

@@ -7,12 +7,10 @@ import { layerBytes } from './banks.ts';
 import { planExperts, settingsOf, type StreamContext } from './context.ts';
 import type { Strategy } from './index.ts';
 
-/** A named part, bytes. */
+/** A part; its name is what the labels of its buffers begin with (`name/...`). */
 export interface MemoryPart {
   readonly name: string;
   readonly bytes: number;
-  /** How the labels of its buffers begin. */
-  readonly labels: string;
   /** `host`: memory that the device reads from but that is not its own (on a real GPU). */
   readonly where: 'device' | 'host';
 }
@@ -31,16 +29,16 @@ export function expertMemory(strategy: Strategy, context: Geometry): MemoryPart[
   const plan = planExperts(context);
   const layer = layerBytes(plan.layout);
   if (strategy === 'resident') {
-    return [{ name: 'all experts', labels: 'resident layer', where: 'device', bytes: context.geometry.layers.length * layer }];
+    return [{ name: 'all experts', where: 'device', bytes: context.geometry.layers.length * layer }];
   }
   const streamed = plan.streamedLayers.length;
   const own = (plan.shards[context.rank] as ExpertRange).count * context.geometry.expertBytes;
   const slots = streamed === 0 ? 0 : strategy === 'asyncep' ? 2 : 1;
   return [
-    { name: 'first layer', labels: 'first layer', where: 'device', bytes: layer },
-    { name: 'own shard', labels: 'own shard', where: 'device', bytes: streamed * own },
-    { name: slots === 1 ? 'one slot' : 'two slots', labels: 'slot', where: 'device', bytes: slots * layer },
-    { name: 'staging (at most)', labels: 'staging', where: 'host', bytes: stagingLimit(context, streamed === 0 ? 0 : layer - own) },
+    { name: 'first layer', where: 'device', bytes: layer },
+    { name: 'own shard', where: 'device', bytes: streamed * own },
+    { name: 'slots', where: 'device', bytes: slots * layer },
+    { name: 'staging', where: 'host', bytes: stagingLimit(context, streamed === 0 ? 0 : layer - own) },
   ];
 }
 
@@ -53,17 +51,17 @@ function stagingLimit(context: Geometry, peerBytes: number): number {
   return Math.max(piece, Math.min(stagingBytes, pieces * piece));
 }
 
-/** Sums the recorded buffers into the parts; what no part claims becomes the last row, "attention and workspace", expected as told. */
-export function compareMemory(parts: readonly MemoryPart[], allocated: Iterable<readonly [label: string, bytes: number]>, engineBytes: number): MemoryRow[] {
-  const sums = new Map<MemoryPart | null, number>();
-  for (const [label, bytes] of allocated) {
-    const part = parts.find(({ labels }) => label.startsWith(labels)) ?? null;
-    sums.set(part, (sums.get(part) ?? 0) + bytes);
-  }
-  const rows: MemoryRow[] = parts.map((part) => ({
-    name: part.name, where: part.where, expectedBytes: part.bytes, allocatedBytes: sums.get(part) ?? 0,
-  }));
-  return [...rows, { name: 'attention and workspace', where: 'device', expectedBytes: engineBytes, allocatedBytes: sums.get(null) ?? 0 }];
+/**
+ * Sets expected beside allocated bytes. Parts that nobody expected stand at the end, expected 0.
+ * @param allocated bytes by part, as the device's ledger has them
+ */
+export function compareMemory(parts: readonly MemoryPart[], allocated: Readonly<Record<string, number>>): MemoryRow[] {
+  const known = new Set(parts.map(({ name }) => name));
+  const unknown = Object.keys(allocated).filter((name) => !known.has(name));
+  return [
+    ...parts.map(({ name, where, bytes }) => ({ name, where, expectedBytes: bytes, allocatedBytes: allocated[name] ?? 0 })),
+    ...unknown.map((name) => ({ name, where: 'device' as const, expectedBytes: 0, allocatedBytes: allocated[name] as number })),
+  ];
 }
 
 /** Whether every part is what it must be (host parts: at most). */

@@ -11,7 +11,7 @@ export interface OwnPart {
   readonly piece: Piece;
 }
 
-/** Loads the shard; the parts of each streamed layer, cut at bank borders. Labels: `own shard layer <l> bank <b>`. */
+/** Loads the shard; the parts of each streamed layer, cut at bank borders. Labels: `own shard/layer <l> bank <b>`. */
 export async function loadOwnShard(context: StreamContext): Promise<Map<number, OwnPart[]>> {
   const { layout, shards, streamedLayers } = planExperts(context);
   const { pieceBytes } = settingsOf(context);
@@ -22,7 +22,7 @@ export async function loadOwnShard(context: StreamContext): Promise<Map<number, 
   for (const layer of streamedLayers) {
     parts.set(layer, cutPieces(own, layout, Infinity).map((part) => {
       const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-      const buffer = context.createBuffer(`own shard layer ${layer} bank ${part.bank}`, part.bytes, usage);
+      const buffer = context.createBuffer(`own shard/layer ${layer} bank ${part.bank}`, part.bytes, usage);
       for (const piece of cutPieces(part, layout, pieceBytes)) {
         items.push({ layer, piece, reader, target: buffer, targetOffset: piece.bankOffset - part.bankOffset });
       }

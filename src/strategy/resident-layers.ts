@@ -5,7 +5,7 @@ import { planExperts, settingsOf, slotOf, type StreamContext } from './context.t
 import { loadPieces, type LoadItem } from './load.ts';
 import type { Slot } from './slot-stream.ts';
 
-/** Gathers `layers` from all ranks into buffers labelled `<label(layer)> bank <b>`. */
+/** Gathers `layers` from all ranks into buffers labelled `<label(layer)>bank <b>`. */
 export async function loadLayers(context: StreamContext, layers: readonly number[], label: (layer: number) => string): Promise<Map<number, Slot>> {
   const { layout, shards } = planExperts(context);
   const { pieceBytes } = settingsOf(context);

@@ -6,7 +6,7 @@ import { StreamCounter } from './stats.ts';
 
 /** Gathers all layers from all ranks once. @throws SegmentError when a shard is damaged */
 export async function createResident(context: StreamContext): Promise<CountedStream> {
-  const slots = await loadLayers(context, context.geometry.layers, (layer) => `resident layer ${layer}`);
+  const slots = await loadLayers(context, context.geometry.layers, (layer) => `all experts/layer ${layer} `);
   const counter = new StreamCounter();
   return {
     begin: () => undefined,

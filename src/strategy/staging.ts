@@ -31,7 +31,7 @@ export class StagingPool {
     private readonly onError: (error: unknown) => void,
   ) {
     for (let i = 0; i < count; i++) {
-      const buffer = create(`staging ${i}`, bufferBytes, GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC);
+      const buffer = create(`staging/${i}`, bufferBytes, GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC);
       this.#buffers.push(buffer);
       this.#map(buffer);
     }

@@ -38,7 +38,7 @@ const PIECES_IN_FLIGHT = 4;
 /** Loads the first layer and the own shard, creates slots and staging, and starts to read ahead. */
 export async function createStreamed(context: StreamContext, shape: StreamedShape): Promise<CountedStream> {
   const plan = planExperts(context);
-  const first = await loadLayers(context, [plan.firstLayer], () => 'first layer');
+  const first = await loadLayers(context, [plan.firstLayer], () => 'first layer/');
   const ownParts = await loadOwnShard(context);
   return new StreamedSlots(context, shape, plan, first.get(plan.firstLayer) as Slot, ownParts);
 }
@@ -76,7 +76,7 @@ class StreamedSlots implements CountedStream {
   ) {
     const settings = (this.#settings = settingsOf(context));
     const slotCount = plan.streamedLayers.length === 0 ? 0 : shape.slots;
-    this.#slots = Array.from({ length: slotCount }, (_, s) => createBanks(context.createBuffer, `slot ${s}`, plan.layout));
+    this.#slots = Array.from({ length: slotCount }, (_, s) => createBanks(context.createBuffer, `slots/${s} `, plan.layout));
     this.#pieces = slotCount === 0 ? [] : peerPieces(context, plan, settings.pieceBytes);
     const largest = Math.max(0, ...this.#pieces.map((piece) => piece.bytes));
     const count = largest === 0 ? 0 : Math.max(1, Math.min(this.#pieces.length, Math.floor(settings.stagingBytes / largest)));

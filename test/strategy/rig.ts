@@ -10,8 +10,8 @@ import { sampleGeometry, samplePack } from '../collective/sample-shards.ts';
 
 export interface Rig {
   readonly device: GPUDevice;
-  /** label -> size of every buffer created and not destroyed by `reset`. */
-  readonly allocated: Map<string, number>;
+  /** Bytes allocated, by part (the label up to the first "/"). */
+  readonly allocated: Record<string, number>;
   readonly createBuffer: CreateBuffer;
   close(): void;
 }
@@ -20,9 +20,10 @@ export async function openRig(adapterName: string): Promise<Rig> {
   const opened = await openGpu(adapterName);
   const requiredFeatures: GPUFeatureName[] = opened.adapter.features.has('timestamp-query') ? ['timestamp-query'] : [];
   const device = await opened.adapter.requestDevice({ requiredFeatures });
-  const allocated = new Map<string, number>();
+  const allocated: Record<string, number> = {};
   const createBuffer: CreateBuffer = (label, size, usage) => {
-    allocated.set(label, size);
+    const part = label.split('/')[0] as string;
+    allocated[part] = (allocated[part] ?? 0) + size;
     // Slots are read back by the tests.
     const extra = usage & GPUBufferUsage.STORAGE ? GPUBufferUsage.COPY_SRC : 0;
     return device.createBuffer({ label, size, usage: usage | extra });
