@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../node/shaders.ts';
 import { addClassify } from './classify.ts';
+import { addDemo } from './demo.ts';
 import { addDoctor } from './doctor.ts';
 import { addLogits } from './logits.ts';
 import { addRerank } from './rerank.ts';
@@ -33,6 +34,7 @@ export function buildProgram(): Command {
   addRerank(program);
   addVerify(program);
   addLogits(program);
+  addDemo(program);
   addDoctor(program);
   addSetup(program);
   return program;

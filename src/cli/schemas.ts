@@ -14,6 +14,9 @@ const objectOf = <T extends z.ZodRawShape>(shape: T) =>
 /** `classify`, and the candidates of `rerank`. */
 export const documentRecord = objectOf({ id, text: nonEmpty });
 
+/** Held-out mails of the demo. */
+export const mailRecord = objectOf({ id, text: nonEmpty, label: z.enum(['spam', 'ham'], { error: 'expected "spam" or "ham"' }) });
+
 /** `verify`. */
 export const claimRecord = objectOf({ id, claim: nonEmpty, evidence: nonEmpty });
 
@@ -30,3 +33,4 @@ export const sequenceRecord = objectOf({ id, tokens: tokenIds.optional(), text: 
 export type DocumentRecord = z.infer<typeof documentRecord>;
 export type ClaimRecord = z.infer<typeof claimRecord>;
 export type SequenceRecord = z.infer<typeof sequenceRecord>;
+export type MailRecord = z.infer<typeof mailRecord>;

@@ -1,0 +1,81 @@
+/** What the demo ends with. */
+import { drawSchedule } from '../trace/picture.ts';
+import type { TraceEvent } from '../trace/events.ts';
+import type { Mail } from './demo.ts';
+import { formatCount, formatFlops, formatPercent, oneLine } from './format.ts';
+import type { SessionStats } from './session.ts';
+import { newTable } from './table.ts';
+import type { Verdict } from './task-run.ts';
+
+export interface DemoFacts {
+  readonly mails: readonly Mail[];
+  readonly verdicts: ReadonlyMap<string, Verdict>;
+  readonly stats: SessionStats;
+  readonly events: readonly TraceEvent[];
+  readonly ranks: number;
+  /** Of each adapter that computed, measured alone. FLOP/s, summed. */
+  readonly matmulFlopsPerSecond: number;
+  readonly timeline: string;
+}
+
+/** Mails that the table shows. */
+const SHOWN = 12;
+
+type Judged = Mail & { readonly verdict: Verdict };
+
+const isRight = ({ value, verdict }: Judged): boolean => verdict.answer === value.label;
+
+/** Some of each kind: all that are wrong come first, then mails evenly spread. */
+function chosen(judged: readonly Judged[]): Judged[] {
+  const wrong = judged.filter((mail) => !isRight(mail)).slice(0, 3);
+  const right = judged.filter(isRight);
+  const step = Math.max(1, Math.floor(right.length / (SHOWN - wrong.length)));
+  return [...wrong, ...right.filter((_, index) => index % step === 0)].slice(0, SHOWN);
+}
+
+function mailTable(judged: readonly Judged[]): string {
+  const rows = newTable(['subject', 'answer', 'probability', 'truth', '']);
+  for (const mail of chosen(judged)) {
+    const subject = oneLine(mail.value.text.split('\n', 1)[0] ?? '', 50);
+    rows.push([subject, mail.verdict.answer, formatPercent(mail.verdict.probability), mail.value.label, isRight(mail) ? '' : 'wrong']);
+  }
+  return rows.toString();
+}
+
+/** Four layers in the middle of a pass in the middle of the run. */
+function schedule(events: readonly TraceEvent[]): string {
+  const compute = events.filter(({ track, args }) => track === 'compute' && args?.['layer'] !== undefined);
+  const passes = [...new Set(compute.map(({ args }) => Number(args?.['pass'])))].toSorted((a, b) => a - b);
+  const pass = passes[Math.floor(passes.length / 2)];
+  if (pass === undefined) return '';
+  const layers = [...new Set(compute.map(({ args }) => Number(args?.['layer'])))].toSorted((a, b) => a - b);
+  const from = Math.max(0, Math.floor(layers.length / 2) - 2);
+  return drawSchedule(events, { pass, layers: layers.slice(from, from + 4), columns: 84 });
+}
+
+function figures({ stats, ranks, matmulFlopsPerSecond }: DemoFacts, judged: readonly Judged[]): string[] {
+  const right = judged.filter(isRight).length;
+  const rate = stats.flops / stats.seconds;
+  return [
+    `accuracy            ${formatPercent(right / judged.length)} (${right} of ${judged.length} held-out mails)`,
+    `throughput          ${formatCount(stats.tokens / stats.seconds)} tokens/s (${formatCount(stats.tokens)} tokens in ${stats.seconds.toFixed(1)} s, ${ranks} ranks)`,
+    `MFU                 ${formatPercent(rate / matmulFlopsPerSecond)} (${formatFlops(rate)} of ${formatFlops(matmulFlopsPerSecond)}, the adapter's measured matmul rate)`,
+    `overlap efficiency  ${formatPercent(stats.overlapEfficiency)} of the time that experts are gathered is hidden behind compute`,
+  ];
+}
+
+/** Table, figures, picture and the path of the timeline. */
+export function describeDemo(facts: DemoFacts): string {
+  const judged = facts.mails.flatMap((mail): Judged[] => {
+    const verdict = facts.verdicts.get(mail.id);
+    return verdict === undefined ? [] : [{ ...mail, verdict }];
+  });
+  const picture = schedule(facts.events);
+  return `${[
+    mailTable(judged),
+    ...figures(facts, judged),
+    ...(picture === '' ? [] : ['', 'layers of one pass, the experts of the next ones on their way meanwhile:', picture]),
+    '',
+    `timeline            ${facts.timeline} (open it in ui.perfetto.dev)`,
+  ].join('\n')}\n`;
+}
