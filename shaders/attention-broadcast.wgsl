@@ -18,16 +18,16 @@ const perBlock = Math.max(1, 16 / L); /* key groups of a block */
 const groups = blocks * perBlock;
 const keyLanes = Math.min(16, L);
 const range = (n) => [...Array(n).keys()];
-const u = it.units(kvType);
+const u = it.lib.units(kvType);
 %>
 struct Params { queryHeads: u32, kvHeads: u32, tileCount: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> q: array<<%= it.packedType(kvType) %>>;
-@group(0) @binding(2) var<storage, read> keys: array<<%= it.packedType(kvType) %>>;
-@group(0) @binding(3) var<storage, read> values: array<<%= it.packedType(kvType) %>>;
+@group(0) @binding(1) var<storage, read> q: array<<%= it.lib.packedType(kvType) %>>;
+@group(0) @binding(2) var<storage, read> keys: array<<%= it.lib.packedType(kvType) %>>;
+@group(0) @binding(3) var<storage, read> values: array<<%= it.lib.packedType(kvType) %>>;
 @group(0) @binding(4) var<storage, read> tiles: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read> blockTable: array<u32>;
-@group(0) @binding(6) var<storage, read_write> out: array<<%= it.packedType(aType) %>>;
+@group(0) @binding(6) var<storage, read_write> out: array<<%= it.lib.packedType(aType) %>>;
 const LOWEST = -3.0e38;
 
 @compute @workgroup_size(<%= L %>)
@@ -56,9 +56,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     for (var c = 0u; c < <%= cells %>u; c++) {
       <% for (const b of range(QB)) { %>
-      <%= it.loadCell('q' + b, 'q', `q${b}At + c * ${u}u`, kvType) %> <%= it.splitCell('q' + b, kvType) %>
+      <%= it.lib.loadCell('q' + b, 'q', `q${b}At + c * ${u}u`, kvType) %> <%= it.lib.splitCell('q' + b, kvType) %>
       <% } for (const g of range(groups)) { %>
-      <%= it.loadCell('k' + g, 'keys', `k${g}At + c * ${8 * u}u`, kvType) %> <%= it.splitCell('k' + g, kvType) %>
+      <%= it.lib.loadCell('k' + g, 'keys', `k${g}At + c * ${8 * u}u`, kvType) %> <%= it.lib.splitCell('k' + g, kvType) %>
       <% } for (const j of range(KT)) { const g = Math.floor(j / keyLanes); %>
       { <% for (const e of range(8)) { %>let x<%= e %> = subgroupBroadcast(k<%= g %>_e<%= e %>, <%= j % keyLanes %>u); <% } %>
         <% for (const b of range(QB)) { %>s<%= b %>_<%= j %> = <%= range(8).reduce((sum, e) => `(${sum} + x${e} * q${b}_e${e})`, `s${b}_${j}`) %>; <% } %> }
@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     <% } %>
     for (var c = 0u; c < <%= cells %>u; c++) {
       <% for (const g of range(groups)) { %>
-      <%= it.loadCell('v' + g, 'values', `k${g}At + c * ${8 * u}u`, kvType) %> <%= it.splitCell('v' + g, kvType) %>
+      <%= it.lib.loadCell('v' + g, 'values', `k${g}At + c * ${8 * u}u`, kvType) %> <%= it.lib.splitCell('v' + g, kvType) %>
       <% } for (const b of range(QB)) { %>
       let low<%= b %> = o<%= b %>[c * 2u] * scale<%= b %>; let high<%= b %> = o<%= b %>[c * 2u + 1u] * scale<%= b %>;
       <% for (const e of range(8)) { %>var a<%= b %>_<%= e %> = <%= e < 4 ? 'low' : 'high' %><%= b %>.<%= 'xyzw'[e & 3] %>; <% } %>
@@ -98,7 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let inverse = 1.0 / sum<%= b %>;
     for (var c = 0u; c < <%= cells %>u; c++) {
       let low = o<%= b %>[c * 2u] * inverse; let high = o<%= b %>[c * 2u + 1u] * inverse;
-      <%= it.storeCell('out', `(to + c * 8u) * ${it.units(aType)}u`, 'low', 'high', aType) %>
+      <%= it.lib.storeCell('out', `(to + c * 8u) * ${it.lib.units(aType)}u`, 'low', 'high', aType) %>
     }
   }
   <% } %>

@@ -7,16 +7,16 @@
 const { d, kvType, aType } = it;
 const cells = d / 8;
 const range = (n) => [...Array(n).keys()];
-const u = it.units(kvType);
+const u = it.lib.units(kvType);
 %>
 struct Params { queryHeads: u32, kvHeads: u32, tileCount: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> q: array<<%= it.packedType(kvType) %>>;
-@group(0) @binding(2) var<storage, read> keys: array<<%= it.packedType(kvType) %>>;
-@group(0) @binding(3) var<storage, read> values: array<<%= it.packedType(kvType) %>>;
+@group(0) @binding(1) var<storage, read> q: array<<%= it.lib.packedType(kvType) %>>;
+@group(0) @binding(2) var<storage, read> keys: array<<%= it.lib.packedType(kvType) %>>;
+@group(0) @binding(3) var<storage, read> values: array<<%= it.lib.packedType(kvType) %>>;
 @group(0) @binding(4) var<storage, read> tiles: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read> blockTable: array<u32>;
-@group(0) @binding(6) var<storage, read_write> out: array<<%= it.packedType(aType) %>>;
+@group(0) @binding(6) var<storage, read_write> out: array<<%= it.lib.packedType(aType) %>>;
 const LOWEST = -3.0e38;
 var<workgroup> blockRows: array<vec4<f32>, <%= 16 * 2 * cells %>>; // [16 tokens][d / 4]: keys, then values
 
@@ -32,8 +32,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var query: array<vec4<f32>, <%= 2 * cells %>>;
   var o: array<vec4<f32>, <%= 2 * cells %>>;
   for (var c = 0u; c < <%= cells %>u; c++) {
-    <%= it.loadCell('w', 'q', `qAt + c * ${u}u`, kvType) %>
-    query[c * 2u] = <%= it.halfCell('w', 0, kvType) %>; query[c * 2u + 1u] = <%= it.halfCell('w', 1, kvType) %>;
+    <%= it.lib.loadCell('w', 'q', `qAt + c * ${u}u`, kvType) %>
+    query[c * 2u] = <%= it.lib.halfCell('w', 0, kvType) %>; query[c * 2u + 1u] = <%= it.lib.halfCell('w', 1, kvType) %>;
   }
   var top = LOWEST;
   var sum = 0.0;
@@ -43,8 +43,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // cell row i of a block: panel i / (8 cells), cell (i / 8) % cells, token i % 8
     for (var i = lane; i < <%= cells * 16 %>u; i += 64u) {
       let to = ((i / <%= cells * 8 %>u) * 8u + (i & 7u)) * <%= 2 * cells %>u + ((i >> 3u) % <%= cells %>u) * 2u;
-      <%= it.loadCell('w', 'keys', `(block + i) * ${u}u`, kvType) %>
-      blockRows[to] = <%= it.halfCell('w', 0, kvType) %>; blockRows[to + 1u] = <%= it.halfCell('w', 1, kvType) %>;
+      <%= it.lib.loadCell('w', 'keys', `(block + i) * ${u}u`, kvType) %>
+      blockRows[to] = <%= it.lib.halfCell('w', 0, kvType) %>; blockRows[to + 1u] = <%= it.lib.halfCell('w', 1, kvType) %>;
     }
     workgroupBarrier();
     <% for (const j of range(16)) { %>var s<%= j %> = 0.0; <% } %>
@@ -56,8 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     for (var i = lane; i < <%= cells * 16 %>u; i += 64u) {
       let to = ((i / <%= cells * 8 %>u) * 8u + (i & 7u)) * <%= 2 * cells %>u + ((i >> 3u) % <%= cells %>u) * 2u;
-      <%= it.loadCell('w', 'values', `(block + i) * ${u}u`, kvType) %>
-      blockRows[to] = <%= it.halfCell('w', 0, kvType) %>; blockRows[to + 1u] = <%= it.halfCell('w', 1, kvType) %>;
+      <%= it.lib.loadCell('w', 'values', `(block + i) * ${u}u`, kvType) %>
+      blockRows[to] = <%= it.lib.halfCell('w', 0, kvType) %>; blockRows[to + 1u] = <%= it.lib.halfCell('w', 1, kvType) %>;
     }
     workgroupBarrier();
     let left = i32(position) - i32(n * 16u);
@@ -82,7 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let inverse = 1.0 / sum;
     for (var c = 0u; c < <%= cells %>u; c++) {
       let low = o[c * 2u] * inverse; let high = o[c * 2u + 1u] * inverse;
-      <%= it.storeCell('out', `(to + c * 8u) * ${it.units(aType)}u`, 'low', 'high', aType) %>
+      <%= it.lib.storeCell('out', `(to + c * 8u) * ${it.lib.units(aType)}u`, 'low', 'high', aType) %>
     }
   }
 }

@@ -7,7 +7,7 @@
 struct Params { tokens: u32, k8: u32, firstRow: u32, bankRows: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<<%= it.packedType(it.wType) %>>;
+@group(0) @binding(2) var<storage, read> table: array<<%= it.lib.packedType(it.wType) %>>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
@@ -17,9 +17,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (cell >= p.k8 || token >= p.tokens) { return; }
   let row = tokens[token] - p.firstRow; // wraps below the bank, so that one comparison is enough
   if (row >= p.bankRows) { return; }
-  let source = (((row >> 3u) * p.k8 + cell) * 8u + (row & 7u)) * <%= it.units(it.wType) %>u;
-  <%= it.loadCell('w', 'table', 'source', it.wType) %>
+  let source = (((row >> 3u) * p.k8 + cell) * 8u + (row & 7u)) * <%= it.lib.units(it.wType) %>u;
+  <%= it.lib.loadCell('w', 'table', 'source', it.wType) %>
   let to = (token * p.k8 + cell) * 2u;
-  x[to] = <%= it.halfCell('w', 0, it.wType) %>;
-  x[to + 1u] = <%= it.halfCell('w', 1, it.wType) %>;
+  x[to] = <%= it.lib.halfCell('w', 0, it.wType) %>;
+  x[to + 1u] = <%= it.lib.halfCell('w', 1, it.wType) %>;
 }

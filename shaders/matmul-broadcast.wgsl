@@ -24,8 +24,8 @@ enable subgroups;
 <% if (f16Out) { %>enable f16;<% } %>
 struct Params { rows: u32, cols: u32, k8: u32, outStride: u32, bRow0: u32, outCol0: u32, upRow: u32, expert0: u32, expert1: u32, expertStride: u32, matrixOffset: u32, firstRow: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<<%= it.packedType(aType) %>>;
-@group(0) @binding(2) var<storage, read> b: array<<%= it.packedType(bType) %>>;
+@group(0) @binding(1) var<storage, read> a: array<<%= it.lib.packedType(aType) %>>;
+@group(0) @binding(2) var<storage, read> b: array<<%= it.lib.packedType(bType) %>>;
 @group(0) @binding(3) var<storage, read_write> out: array<<%= f16Out ? 'f16' : 'f32' %>>;
 <% let next = 4; if (it.bias) { %>
 @group(0) @binding(<%= next++ %>) var<storage, read> bias: array<f32>;
@@ -56,21 +56,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
      const column = `min(col0 + ${(j % G) * L}u, p.cols - 1u)`;
      const row = swiglu && j >= G ? `p.upRow + ${column}` : `p.bRow0 + ${column}`; %>
   let br<%= j %> = <%= row %>;
-  let pb<%= j %> = base + ((br<%= j %> >> 3u) * p.k8 * 8u + (br<%= j %> & 7u)) * <%= it.units(bType) %>u;
+  let pb<%= j %> = base + ((br<%= j %> >> 3u) * p.k8 * 8u + (br<%= j %> & 7u)) * <%= it.lib.units(bType) %>u;
 <% } %>
 <% const body = (blocks, used) => { %>
 <% for (const i of range(blocks)) { %>
   let ir<%= i %> = min(<%= i * L %>u + lane, rows - 1u);
   let ar<%= i %> = <%= it.gatherA ? `rowToken[row0 + ir${i}]` : `row0 + ir${i} + p.firstRow` %>;
-  let pa<%= i %> = ((ar<%= i %> >> 3u) * p.k8 * 8u + (ar<%= i %> & 7u)) * <%= it.units(aType) %>u;
+  let pa<%= i %> = ((ar<%= i %> >> 3u) * p.k8 * 8u + (ar<%= i %> & 7u)) * <%= it.lib.units(aType) %>u;
 <% } %>
   <% for (const r of range(blocks * used)) { for (const j of range(C)) { %>var c<%= r %>_<%= j %> = 0.0; <% } } %>
 
   for (var cell = 0u; cell < p.k8; cell++) {
     <% for (const j of range(C)) { %>
-    <%= it.loadCell('b' + j, 'b', `pb${j} + cell * ${8 * it.units(bType)}u`, bType) %> <%= it.splitCell('b' + j, bType) %>
+    <%= it.lib.loadCell('b' + j, 'b', `pb${j} + cell * ${8 * it.lib.units(bType)}u`, bType) %> <%= it.lib.splitCell('b' + j, bType) %>
     <% } for (const i of range(blocks)) { %>
-    <%= it.loadCell('a' + i, 'a', `pa${i} + cell * ${8 * it.units(aType)}u`, aType) %> <%= it.splitCell('a' + i, aType) %>
+    <%= it.lib.loadCell('a' + i, 'a', `pa${i} + cell * ${8 * it.lib.units(aType)}u`, aType) %> <%= it.lib.splitCell('a' + i, aType) %>
     <% } for (const i of range(blocks)) { for (const r of range(used)) { const c = `c${i * used + r}`; %>
     { <% for (const k of range(8)) { %>let s<%= k %> = subgroupBroadcast(a<%= i %>_e<%= k %>, <%= r %>u); <% } %>
       <% for (const j of range(C)) { %><%= c %>_<%= j %> = <%= range(8).reduce((sum, k) => `(${sum} + s${k} * b${j}_e${k})`, `${c}_${j}`) %>; <% } %> }

@@ -14,8 +14,8 @@ const range = (n) => [...Array(n).keys()];
 <% if (f16Out) { %>enable f16;<% } %>
 struct Params { rows: u32, cols: u32, k8: u32, outStride: u32, bRow0: u32, outCol0: u32, upRow: u32, expert0: u32, expert1: u32, expertStride: u32, matrixOffset: u32, firstRow: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<<%= it.packedType(aType) %>>;
-@group(0) @binding(2) var<storage, read> b: array<<%= it.packedType(bType) %>>;
+@group(0) @binding(1) var<storage, read> a: array<<%= it.lib.packedType(aType) %>>;
+@group(0) @binding(2) var<storage, read> b: array<<%= it.lib.packedType(bType) %>>;
 @group(0) @binding(3) var<storage, read_write> out: array<<%= f16Out ? 'f16' : 'f32' %>>;
 <% let next = 4; if (it.bias) { %>
 @group(0) @binding(<%= next++ %>) var<storage, read> bias: array<f32>;
@@ -56,8 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) i
 <% } else { %>
   let bRow = p.bRow0 + min(col0 + line, p.cols - 1u);
 <% } %>
-  let aAt = ((aRow >> 3u) * p.k8 * 8u + (aRow & 7u)) * <%= it.units(aType) %>u;
-  let bAt = base + ((bRow >> 3u) * p.k8 * 8u + (bRow & 7u)) * <%= it.units(bType) %>u;
+  let aAt = ((aRow >> 3u) * p.k8 * 8u + (aRow & 7u)) * <%= it.lib.units(aType) %>u;
+  let bAt = base + ((bRow >> 3u) * p.k8 * 8u + (bRow & 7u)) * <%= it.lib.units(bType) %>u;
   <% for (const i of range(4)) { for (const j of range(4)) { %>var c<%= i %>_<%= j %> = 0.0; <% } } %>
 
   for (var cell = 0u; cell < p.k8; cell += 2u) {
@@ -65,13 +65,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) i
     let to = step * 128u + line;
     if (bringsA) {
       if (mine < p.k8) {
-        <%= it.loadCell('v', 'a', `aAt + mine * ${8 * it.units(aType)}u`, aType) %>
-        aTile[to] = <%= it.halfCell('v', 0, aType) %>; aTile[to + 64u] = <%= it.halfCell('v', 1, aType) %>;
+        <%= it.lib.loadCell('v', 'a', `aAt + mine * ${8 * it.lib.units(aType)}u`, aType) %>
+        aTile[to] = <%= it.lib.halfCell('v', 0, aType) %>; aTile[to + 64u] = <%= it.lib.halfCell('v', 1, aType) %>;
       } else { aTile[to] = vec4<f32>(); aTile[to + 64u] = vec4<f32>(); }
     } else {
       if (mine < p.k8) {
-        <%= it.loadCell('v', 'b', `bAt + mine * ${8 * it.units(bType)}u`, bType) %>
-        bTile[to] = <%= it.halfCell('v', 0, bType) %>; bTile[to + 64u] = <%= it.halfCell('v', 1, bType) %>;
+        <%= it.lib.loadCell('v', 'b', `bAt + mine * ${8 * it.lib.units(bType)}u`, bType) %>
+        bTile[to] = <%= it.lib.halfCell('v', 0, bType) %>; bTile[to + 64u] = <%= it.lib.halfCell('v', 1, bType) %>;
       } else { bTile[to] = vec4<f32>(); bTile[to + 64u] = vec4<f32>(); }
     }
     workgroupBarrier();

@@ -9,7 +9,7 @@ struct Params { rows: u32, k8: u32, hidden: u32, eps: f32, firstRow: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<<%= it.packedType(it.aType) %>>;
+@group(0) @binding(3) var<storage, read_write> y: array<<%= it.lib.packedType(it.aType) %>>;
 <% let next = 4; if (it.dual) { %>
 @group(0) @binding(<%= next++ %>) var<storage, read_write> y32: array<vec4<f32>>;
 <% } if (it.gather) { %>
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let low = x[source + cell * 2u] * scale * weight[cell * 2u];
     let high = x[source + cell * 2u + 1u] * scale * weight[cell * 2u + 1u];
     let at = to + cell * 8u;
-    <%= it.storeCell('y', `at * ${it.units(it.aType)}u`, 'low', 'high', it.aType) %>
+    <%= it.lib.storeCell('y', `at * ${it.lib.units(it.aType)}u`, 'low', 'high', it.aType) %>
     <% if (it.dual) { %>y32[at * 2u] = low; y32[at * 2u + 1u] = high;<% } %>
   }
 }

@@ -21,11 +21,11 @@ struct Params { tokens: u32, heads: u32, queryHeads: u32, kvHeads: u32, qkvStrid
 @group(0) @binding(3) var<storage, read> rope: array<f32>;
 @group(0) @binding(4) var<storage, read> norms: array<f32>; // q norm [d], then k norm [d]
 <% let next = 5; if (withQ) { %>
-@group(0) @binding(<%= next++ %>) var<storage, read_write> q: array<<%= it.packedType(kvType) %>>;
+@group(0) @binding(<%= next++ %>) var<storage, read_write> q: array<<%= it.lib.packedType(kvType) %>>;
 <% } if (withKv) { %>
 @group(0) @binding(<%= next++ %>) var<storage, read> kvSlots: array<u32>;
-@group(0) @binding(<%= next++ %>) var<storage, read_write> keys: array<<%= it.packedType(kvType) %>>;
-@group(0) @binding(<%= next++ %>) var<storage, read_write> values: array<<%= it.packedType(kvType) %>>;
+@group(0) @binding(<%= next++ %>) var<storage, read_write> keys: array<<%= it.lib.packedType(kvType) %>>;
+@group(0) @binding(<%= next++ %>) var<storage, read_write> values: array<<%= it.lib.packedType(kvType) %>>;
 <% } %>
 fn rotated(source: u32, normOffset: u32, angle: u32, scale: f32, i: u32) -> f32 {
   // element i of the normalised, rotated head: x_i cos - x_(i + d/2) sin below the middle, x_i cos + x_(i - d/2) sin above
@@ -56,8 +56,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       let s = source + c * 8u;
       let low = vec4<f32>(qkv[s], qkv[s + 1u], qkv[s + 2u], qkv[s + 3u]);
       let high = vec4<f32>(qkv[s + 4u], qkv[s + 5u], qkv[s + 6u], qkv[s + 7u]);
-      let at = (to + c * 8u) * <%= it.units(kvType) %>u;
-      <%= it.storeCell('values', 'at', 'low', 'high', kvType) %>
+      let at = (to + c * 8u) * <%= it.lib.units(kvType) %>u;
+      <%= it.lib.storeCell('values', 'at', 'low', 'high', kvType) %>
     }
     return;
   }
@@ -74,13 +74,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let high = vec4<f32>(rotated(source, norm, angle, scale, i + 4u), rotated(source, norm, angle, scale, i + 5u), rotated(source, norm, angle, scale, i + 6u), rotated(source, norm, angle, scale, i + 7u));
 <% if (withKv) { %>
     if (isKey) {
-      let at = ((block + kvHead) * <%= cells * 16 %>u + inBlock + c * 8u) * <%= it.units(kvType) %>u;
-      <%= it.storeCell('keys', 'at', 'low', 'high', kvType) %>
+      let at = ((block + kvHead) * <%= cells * 16 %>u + inBlock + c * 8u) * <%= it.lib.units(kvType) %>u;
+      <%= it.lib.storeCell('keys', 'at', 'low', 'high', kvType) %>
     }
 <% } if (withQ) { %>
     if (!isKey) {
-      let at = ((token * p.queryHeads + head) * <%= cells %>u + c) * <%= it.units(kvType) %>u;
-      <%= it.storeCell('q', 'at', 'low', 'high', kvType) %>
+      let at = ((token * p.queryHeads + head) * <%= cells %>u + c) * <%= it.lib.units(kvType) %>u;
+      <%= it.lib.storeCell('q', 'at', 'low', 'high', kvType) %>
     }
 <% } %>
   }

@@ -1,16 +1,16 @@
 <%
 /* Pieces shared by every template: how a packed operand is declared, loaded and written.
    A packed cell row is 8 consecutive k of one row: one vec4<u32> (f16, bf16) or two vec4<f32>. */
-it.packedType = (t) => (t === 'f32' ? 'vec4<f32>' : 'vec4<u32>');
+it.lib.packedType = (t) => (t === 'f32' ? 'vec4<f32>' : 'vec4<u32>');
 /* vec4s per cell row */
-it.units = (t) => (t === 'f32' ? 2 : 1);
+it.lib.units = (t) => (t === 'f32' ? 2 : 1);
 /* Statements that load cell row `index` of `array` into `name`_0 (and `name`_1 for f32). */
-it.loadCell = (name, array, index, t) =>
+it.lib.loadCell = (name, array, index, t) =>
   t === 'f32'
     ? `let ${name}_0 = ${array}[${index}]; let ${name}_1 = ${array}[${index} + 1u];`
     : `let ${name}_0 = ${array}[${index}];`;
 /* Statements that name the eight elements of a loaded cell row `name`_e0 .. `name`_e7. */
-it.splitCell = (name, t) => {
+it.lib.splitCell = (name, t) => {
   const parts = ['x', 'y', 'z', 'w'];
   const out = [];
   for (let e = 0; e < 8; e += 1) {
@@ -26,7 +26,7 @@ it.splitCell = (name, t) => {
   return out.join(' ');
 };
 /* An expression of type vec4<f32>: half `h` (0 or 1) of the loaded cell row `name`. */
-it.halfCell = (name, h, t) => {
+it.lib.halfCell = (name, h, t) => {
   if (t === 'f32') return `${name}_${h}`;
   const a = `${name}_0.${h ? 'z' : 'x'}`;
   const b = `${name}_0.${h ? 'w' : 'y'}`;
@@ -34,7 +34,7 @@ it.halfCell = (name, h, t) => {
   return `vec4<f32>(bitcast<f32>(${a} << 16u), bitcast<f32>(${a} & 0xffff0000u), bitcast<f32>(${b} << 16u), bitcast<f32>(${b} & 0xffff0000u))`;
 };
 /* A statement that stores eight f32 (two vec4 expressions) as cell row `index` of `array`; f16 saturates instead of overflowing. */
-it.storeCell = (array, index, low, high, t) =>
+it.lib.storeCell = (array, index, low, high, t) =>
   t === 'f32'
     ? `${array}[${index}] = ${low}; ${array}[${index} + 1u] = ${high};`
     : `${array}[${index}] = packCell(${low}, ${high});`;

@@ -15,12 +15,12 @@ export class ShaderRenderer {
     this.eta.loadTemplate('@packed', read('lib/packed'));
   }
 
-  /** Expanded WGSL, without the blank lines that template statements leave. */
+  /** Expanded WGSL without the blank lines that template statements leave; an included template leaves its functions in `it.lib`. */
   render(name: string, options: ShaderOptions): string {
     if (!this.loaded.has(name)) {
       this.eta.loadTemplate(`@${name}`, this.read(name));
       this.loaded.add(name);
     }
-    return this.eta.render(`@${name}`, { ...options }).replaceAll(/\n(?:[ \t]*\n)+/g, '\n');
+    return this.eta.render(`@${name}`, { ...options, lib: {} }).replaceAll(/\n(?:[ \t]*\n)+/g, '\n');
   }
 }
