@@ -114,7 +114,8 @@ def main() -> None:
     ordered = sorted(lengths)
     print(f"tokens a prompt: {ordered[0]} to {ordered[-1]}, median {ordered[len(ordered) // 2]}, {sum(ordered)} in all")
     for layer, row in enumerate(counts):
-        print(f"layer {layer}: experts' shares of the tokens (%) {(100 * row / row.sum()).round(decimals=1).tolist()}")
+        shares = [round(100 * count / int(row.sum()), 1) for count in row.tolist()]
+        print(f"layer {layer}: experts' shares of the routed tokens (%) {shares}")
     print("wrong:", " ".join(m["id"] for r, m in zip(right, mails, strict=True) if not r))
     if args.corpus:
         training = [m for m in load_corpus(args.corpus) if m.part != "held-out"]

@@ -12,11 +12,11 @@ the logits. Prompts are drawn until no token's k-th and (k+1)-th router probabil
 correct engine never has to guess which expert was meant.
 
 Two layouts of the experts' weights exist (transformers 5.23, conversion_mapping.py "qwen2_moe" and Qwen3MoeExperts):
-    transformers 4, and what transformers 5 still writes with save_pretrained, one tensor a projection and expert:
+    transformers 4, and transformers 5 unless the checkpoint it had loaded was fused, one tensor a projection and expert:
         model.layers.L.mlp.experts.E.gate_proj.weight [I, H]
         model.layers.L.mlp.experts.E.up_proj.weight   [I, H]
         model.layers.L.mlp.experts.E.down_proj.weight [H, I]
-    transformers 5 in memory, one tensor for all experts of a layer, without ".weight":
+    transformers 5 in memory (and in files, as said), one tensor for all experts of a layer, without ".weight":
         model.layers.L.mlp.experts.gate_up_proj [E, 2*I, H]   rows 0..I-1 are the gate, rows I..2I-1 the up projection
         model.layers.L.mlp.experts.down_proj    [E, H, I]
 The router is model.layers.L.mlp.gate.weight [E, H] in both.
@@ -97,13 +97,17 @@ def config4(**changes: object) -> Config:
 
 
 def config5(rope: Config, **changes: object) -> Config:
-    """config.json as transformers 5 writes it: rope_parameters for rope_theta and rope_scaling, dtype for torch_dtype."""
+    """config.json as transformers 5 writes it.
+
+    rope_parameters for rope_theta and rope_scaling, dtype for torch_dtype, num_local_experts for num_experts.
+    """
     config = config4(**changes)
     for name in ("rope_theta", "rope_scaling", "torch_dtype", "max_window_layers"):
         config.pop(name)
     return config | {
         "bos_token_id": None,
         "dtype": "bfloat16",
+        "num_local_experts": config.pop("num_experts"),
         "pad_token_id": None,
         "rope_parameters": rope,
         "transformers_version": transformers.__version__,
@@ -146,7 +150,7 @@ def draw_weights(config: Config, seed: int, fused: bool) -> Tensors:
             matrix(stem + "mlp.up_proj.weight", dense, hidden)
             matrix(stem + "mlp.down_proj.weight", hidden, dense)
             continue
-        experts = config["num_experts"]
+        experts = config.get("num_experts") or config["num_local_experts"]
         matrix(stem + "mlp.gate.weight", experts, hidden, gain=1.6)
         if fused:
             matrix(stem + "mlp.experts.gate_up_proj", experts, 2 * width, hidden)

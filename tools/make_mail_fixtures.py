@@ -4,22 +4,26 @@
 
 test/fixtures/spam-mail/cases.json: held-out mails with the rendered prompt, its token ids and the logits of the labels
 and of other candidates at the last position (Hugging Face transformers, float32, CPU, eager attention), as base64 of
-little-endian float32 in the order of "candidates".
+little-endian float32 in the order of "candidates". "routerGap" is the smallest relative distance of any token's k-th and
+next router probability: an engine that computes in less than float32 may choose another expert at such a token.
 
 test/fixtures/tokenizer/cases.json: strings with their token ids.
 """
 
 import hashlib
-import json
+import itertools
 import random
 
 import torch
 import transformers
 from evaluate_demo_model import FOLDER, held_out, label_ids, render
-from make_fixtures import FIXTURES, SMALLEST_GAP, encode_logits, last_logits, load, write_cases
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from make_fixtures import FIXTURES, encode_logits, last_logits, load, write_cases
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3MoeForCausalLM
+
+Case = dict[str, object]
 
 MAILS = 24
+SMALLEST_MAIL_GAP = 2e-5  # relative, between the k-th and the next router probability of any token
 OTHER_CANDIDATES = 64
 DRAWN_STRINGS = 160
 
@@ -41,33 +45,30 @@ def by_hash(mails: list[dict[str, str]]) -> list[dict[str, str]]:
     return sorted(mails, key=lambda m: hashlib.sha256(m["id"].encode()).hexdigest())
 
 
-def choose_mails(mails: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The shortest and the longest mail of each label, the others in the order of a hash, as many of each label."""
-    chosen = []
-    for label in ("ham", "spam"):
-        of = sorted((m for m in mails if m["label"] == label), key=lambda m: (len(m["text"].encode()), m["id"]))
-        ends = [of[0], of[-1]]
-        chosen += ends + [m for m in by_hash(of) if m not in ends][: MAILS // 2 - 2]
-    return chosen
+def mail_case(model: Qwen3MoeForCausalLM, tokens: list[int], candidates: list[int], mail: dict[str, str]) -> Case | None:
+    """None where some token's k-th and next expert are so nearly tied that rounding decides between them."""
+    logits, gap, _ = last_logits(model, tokens)
+    if gap <= SMALLEST_MAIL_GAP:
+        return None
+    case = {"name": mail["id"], "label": mail["label"], "prompt": render(FOLDER, mail["text"]), "tokens": tokens}
+    return case | {"routerGap": float(f"{gap:.1e}"), "logits": encode_logits(logits[candidates])}
 
 
 def mail_cases(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Of each label as many mails: the shortest, the longest, and others in the order of a hash."""
     model = load(FOLDER)
     labels = label_ids(tokenizer)
     step = model.config.vocab_size // OTHER_CANDIDATES
     others = [i for i in range(step // 2, model.config.vocab_size, step) if i not in labels.values()]
     candidates = [*labels.values(), *others]
-    cases = []
-    for mail in choose_mails(held_out(FOLDER)):
-        prompt = render(FOLDER, mail["text"])
-        tokens = tokenizer.encode(prompt)
-        logits, gap, _ = last_logits(model, tokens)
-        cases.append(
-            {"name": mail["id"], "label": mail["label"], "prompt": prompt, "tokens": tokens,
-             "logits": encode_logits(logits[candidates])}
-        )  # fmt: skip
-        if gap <= SMALLEST_GAP:
-            print(f"{mail['id']}: a token's k-th and next expert are nearly tied ({gap:.1e})")
+    cases: dict[str, Case] = {}
+    for label in labels:
+        of = by_hash([m for m in held_out(FOLDER) if m["label"] == label])
+        shortest = sorted(of, key=lambda m: len(m["text"].encode()))
+        for order, count in ((shortest, 1), (shortest[::-1], 1), (of, MAILS // len(labels) - 2)):
+            fresh = (m for m in order if m["id"] not in cases)
+            made = (mail_case(model, tokenizer.encode(render(FOLDER, m["text"])), candidates, m) for m in fresh)
+            cases |= {case["name"]: case for case in itertools.islice(filter(None, made), count)}
     head = {
         "transformers": transformers.__version__,
         "torch": torch.__version__.split("+")[0],
@@ -78,7 +79,7 @@ def mail_cases(tokenizer: PreTrainedTokenizerFast) -> None:
     }
     folder = FIXTURES / "spam-mail"
     folder.mkdir(parents=True, exist_ok=True)
-    write_cases(folder / "cases.json", head, cases)
+    write_cases(folder / "cases.json", head, list(cases.values()))
 
 
 def drawn_strings(mails: list[dict[str, str]]) -> list[str]:
