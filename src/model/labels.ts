@@ -15,6 +15,8 @@ const plain: Spelling = (label) => label;
  */
 export function labelTokens(tokenizer: ModelTokenizer, labels: readonly string[], prompt: string, source = 'labels'): number[] {
   if (labels.length < 2) throw new InputError(source, '', `expected at least two labels, got ${labels.length}`);
+  const empty = labels.find((label) => label.trim() === '');
+  if (empty !== undefined) throw new InputError(source, JSON.stringify(empty), 'is empty; expected a word');
   const encode = (text: string): number[] => tokenizer.encode(text, { specialTokens: false });
   const spellings = /\s$/.test(prompt) ? [plain] : [spaced, plain];
   const uniform = spellings.map((spell) => labels.map((label) => encode(spell(label)))).find((all) => all.every(isOne));
@@ -32,7 +34,6 @@ function oneToken(label: string, spellings: readonly Spelling[], encode: (text: 
   const tried = spellings.map((spell) => encode(spell(label)));
   const found = tried.find(isOne);
   if (found !== undefined) return found;
-  if (label.trim() === '') throw new InputError(source, JSON.stringify(label), 'is empty; expected a word');
   const parts = tried[0]!.map((token) => JSON.stringify(tokenizer.decode([token])));
   throw new InputError(source, label, `has ${parts.length} tokens (${parts.join(', ')}); expected a label of one token`);
 }

@@ -51,7 +51,8 @@ export interface Task {
 }
 
 /**
- * Prepares a task. Template and labels are checked here, before any record is read.
+ * Prepares a task. Template and labels are checked here, before any record is read; a template that cannot be rendered without
+ * variables of the user's own is checked with the first record.
  */
 export function createTask(options: TaskOptions): Task {
   const { kind, tokenizer, chat = false } = options;
@@ -64,7 +65,9 @@ export function createTask(options: TaskOptions): Task {
   };
   const encode = (text: string): number[] => tokenizer.encode(text, { specialTokens: !chat });
   const candidates = candidateCache(tokenizer, labels, options.labelsSource);
-  candidates(render(Object.fromEntries(spec.variables.map((name) => [name, 'text']))));
+  if (chat) tokenizer.chat([{ role: 'user', content: 'a model without a chat template is refused here' }]);
+  const sample = attempt(() => render(sampleRecord(kind)));
+  candidates(sample ?? '');
   const limit = tokenLimit(options);
   return {
     kind,
@@ -82,14 +85,23 @@ export function createTask(options: TaskOptions): Task {
 /** Compiles the template and makes sure that the record reaches the prompt. */
 function compileTask({ kind, template: text = TASKS[kind].template, templateSource: source = `${kind} template` }: TaskOptions): JinjaTemplate {
   const template = compileJinja(text, source);
-  const { variables } = TASKS[kind];
-  // Digits survive filters such as upper, trim and truncate.
-  const values = Object.fromEntries(variables.map((name, i) => [name, `70${i}1`]));
-  const rendered = template({ ...values, labels: ['yes', 'no'] });
-  for (const name of variables) {
-    if (!rendered.includes(values[name]!)) throw new InputError(source, name, `is not used; expected {{ ${name} }} in a ${kind} template`);
+  const sample = sampleRecord(kind);
+  const rendered = attempt(() => template({ ...sample, labels: ['yes', 'no'] }));
+  const unused = Object.keys(sample).find((name) => rendered !== null && !rendered.includes(sample[name]!));
+  if (unused === undefined) return template;
+  throw new InputError(source, unused, `is not used; expected {{ ${unused} }} in a ${kind} template`);
+}
+
+/** A record to try a template with. Digits survive filters such as upper and trim. */
+const sampleRecord = (kind: TaskKind): Record<string, string> =>
+  Object.fromEntries(TASKS[kind].variables.map((name, i) => [name, `70${i}1`]));
+
+function attempt<T>(run: () => T): T | null {
+  try {
+    return run();
+  } catch {
+    return null;
   }
-  return template;
 }
 
 /** Labels depend on whether a prompt ends in whitespace, and on nothing else of it. */
@@ -127,29 +139,38 @@ interface Fitted {
   readonly truncated: boolean;
 }
 
-/** The record as it is when its prompt fits; otherwise with the longest beginning of `trimmed` that fits. */
+/**
+ * The record as it is when its prompt fits; otherwise with the longest beginning of `trimmed` that fits. Beginnings of growing length are
+ * tried first, so that a book costs no more than what is kept of it.
+ */
 function fit(record: TaskRecord, trimmed: string, encode: (record: TaskRecord) => number[], limit: TokenLimit, where: string): Fitted {
-  const tokens = encode(record);
-  if (tokens.length <= limit.tokens) return { record, tokens, truncated: false };
-  if (!limit.trims) {
-    throw new InputError(where, trimmed, `makes a prompt of ${tokens.length} tokens; expected at most ${limit.tokens} (max_position_embeddings), or a limit to shorten it to`);
-  }
   const text = record[trimmed] as string;
   const cut = (length: number): Fitted => {
-    const shorter = { ...record, [trimmed]: text.slice(0, wholeCharacters(text, length)) };
-    return { record: shorter, tokens: encode(shorter), truncated: true };
+    const truncated = length < text.length;
+    const shorter = truncated ? { ...record, [trimmed]: text.slice(0, wholeCharacters(text, length)) } : record;
+    return { record: shorter, tokens: encode(shorter), truncated };
   };
   let best: Fitted | null = null;
-  let [fits, fails] = [0, text.length];
+  let fits = 0;
+  let fails = limit.trims ? Math.min(text.length, 4 * limit.tokens) : text.length;
+  let tried = cut(fails);
+  while (tried.tokens.length <= limit.tokens) {
+    if (!tried.truncated) return tried;
+    [best, fits] = [tried, fails];
+    fails = Math.min(text.length, 2 * fails);
+    tried = cut(fails);
+  }
+  if (!limit.trims) {
+    throw new InputError(where, trimmed, `makes a prompt of ${tried.tokens.length} tokens; expected at most ${limit.tokens} (max_position_embeddings), or a limit to shorten it to`);
+  }
   while (fails - fits > 1) {
     const middle = (fits + fails) >> 1;
-    const tried = cut(middle);
+    tried = cut(middle);
     if (tried.tokens.length > limit.tokens) fails = middle;
     else [best, fits] = [tried, middle];
   }
   if (best !== null && (best.record[trimmed] as string).trim() !== '') return best;
-  const without = cut(0).tokens.length;
-  throw new InputError(where, trimmed, `has no room: the prompt without it has ${without} tokens; expected fewer than ${limit.tokens}`);
+  throw new InputError(where, trimmed, `has no room: the prompt without it has ${cut(0).tokens.length} tokens; expected fewer than ${limit.tokens}`);
 }
 
 /** The length, or one less where it would split a surrogate pair. */

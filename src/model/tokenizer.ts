@@ -3,7 +3,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import * as z from 'zod';
 import { InputError } from '../errors.ts';
 import { field, parseWith } from './fields.ts';
-import { type ModelFiles, parseJson, requiredText, sourceOf } from './files.ts';
+import { type ModelFiles, parseJson, requiredText, show, sourceOf } from './files.ts';
 import { compileJinja, type JinjaTemplate } from './jinja.ts';
 
 export interface ChatMessage {
@@ -29,7 +29,10 @@ export interface ModelTokenizer {
 
 const added = z.union([z.string(), z.object({ content: z.string() }).loose()]);
 const tokenizerSchema = z.object({
-  model: field<object>('an object', (value) => typeof value === 'object' && value !== null),
+  // Without a type the library guesses from the other keys, as the Rust library does; an unknown one it would ignore.
+  model: z.object({
+    type: field<string>('"BPE", "WordPiece" or "Unigram"', (value) => value === 'BPE' || value === 'WordPiece' || value === 'Unigram').optional(),
+  }, { error: (issue) => `expected an object, got ${show(issue.input)}` }).loose(),
   added_tokens: z.array(z.unknown()).default([]),
 }).loose();
 const configSchema = z.object({
@@ -56,9 +59,7 @@ export async function openTokenizer(files: ModelFiles): Promise<ModelTokenizer> 
   const specials = specialTokens(config);
   return {
     source,
-    // The library's type has no undefined, its result may: a model without an unknown token.
-    encode: (content, { specialTokens: add = true } = {}) =>
-      knownTokens(tokenizer.encode(content, { add_special_tokens: add }), source),
+    encode: (content, { specialTokens: add = true } = {}) => tokenizer.encode(content, { add_special_tokens: add }).ids,
     decode: (tokens, { specialTokens: keep = true } = {}) =>
       (tokens.length === 0 ? '' : tokenizer.decode([...tokens], { skip_special_tokens: !keep, clean_up_tokenization_spaces: false })),
     hasChatTemplate: template !== null,
@@ -83,12 +84,6 @@ function build(json: object, config: TokenizerConfig, source: string): Tokenizer
   } catch (error) {
     throw new InputError(source, '', `is not a tokenizer that can be used: ${(error as Error).message}`);
   }
-}
-
-function knownTokens({ ids, tokens }: { ids: (number | undefined)[]; tokens: string[] }, source: string): number[] {
-  const unknown = ids.findIndex((id) => id === undefined);
-  if (unknown >= 0) throw new InputError(source, 'model.vocab', `has no token for ${JSON.stringify(tokens[unknown])}, and there is no unknown token`);
-  return ids as number[];
 }
 
 /** chat_template.jinja, where newer versions of transformers keep it, goes before tokenizer_config.json. */
