@@ -49,7 +49,7 @@ function locate(files: ModelFiles, config: ModelConfig, shards: readonly Safeten
 
 function checked({ path, tensors }: SafetensorsFile, spec: TensorSpec, source: string): Located {
   const info = tensors.get(spec.name)!;
-  if (show(info.shape) !== show(spec.shape)) {
+  if (info.shape.join() !== spec.shape.join()) {
     throw new InputError(source, spec.name, `has shape ${show(info.shape)}; expected ${show(spec.shape)} by config.json`);
   }
   if (info.dtype !== 'F32' && info.dtype !== 'F16' && info.dtype !== 'BF16') {

@@ -12,6 +12,7 @@ const WHOLE_BYTES = 1 << 24;
 const EDGE_BYTES = 1 << 16;
 const SAMPLE_BYTES = 1 << 12;
 const SAMPLES = 256;
+const READS_AT_ONCE = 16;
 
 /** Hex digest that is equal for equal checkpoints, and differs for differing ones in all but contrived cases. */
 export async function hashCheckpoint(files: ModelFiles, config: ModelConfig, shards: readonly SafetensorsFile[]): Promise<string> {
@@ -28,11 +29,12 @@ const ropeKeys = (config: ModelConfig): string[] => Object.keys(config.ropeScali
 async function hashData(files: ModelFiles, { path, bytes, dataOffset }: SafetensorsFile): Promise<string> {
   const length = bytes - dataOffset;
   if (length <= WHOLE_BYTES) return sha256Hex(await files.read(path, dataOffset, length));
-  const digests = [
-    await sha256Hex(await files.read(path, dataOffset, EDGE_BYTES)),
-    await sha256Hex(await files.read(path, bytes - EDGE_BYTES, EDGE_BYTES)),
-  ];
+  const sample = async (offset: number, count: number): Promise<string> => sha256Hex(await files.read(path, offset, count));
+  const digests = [await sample(dataOffset, EDGE_BYTES), await sample(bytes - EDGE_BYTES, EDGE_BYTES)];
   const step = Math.floor((length - SAMPLE_BYTES) / (SAMPLES - 1));
-  for (let i = 0; i < SAMPLES; i++) digests.push(await sha256Hex(await files.read(path, dataOffset + i * step, SAMPLE_BYTES)));
+  for (let i = 0; i < SAMPLES; i += READS_AT_ONCE) {
+    const places = Array.from({ length: READS_AT_ONCE }, (_, j) => dataOffset + (i + j) * step);
+    digests.push(...(await Promise.all(places.map((offset) => sample(offset, SAMPLE_BYTES)))));
+  }
   return sha256Hex(digests.join(' '));
 }

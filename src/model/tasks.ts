@@ -3,6 +3,7 @@
  * token of each label; and from the candidates' logits to probabilities.
  */
 import { InputError } from '../errors.ts';
+import { fit, type TokenLimit } from './fit.ts';
 import { compileJinja, type JinjaTemplate } from './jinja.ts';
 import { labelTokens } from './labels.ts';
 import { type TaskKind, TASKS } from './templates.ts';
@@ -64,7 +65,7 @@ export function createTask(options: TaskOptions): Task {
     return chat ? tokenizer.chat([{ role: 'user', content: text }]) : text;
   };
   const encode = (text: string): number[] => tokenizer.encode(text, { specialTokens: !chat });
-  const candidates = candidateCache(tokenizer, labels, options.labelsSource);
+  const candidates = candidateCache(options, labels);
   if (chat) tokenizer.chat([{ role: 'user', content: 'a model without a chat template is refused here' }]);
   const sample = attempt(() => render(sampleRecord(kind)));
   candidates(sample ?? '');
@@ -105,11 +106,12 @@ function attempt<T>(run: () => T): T | null {
 }
 
 /** Labels depend on whether a prompt ends in whitespace, and on nothing else of it. */
-function candidateCache(tokenizer: ModelTokenizer, labels: readonly string[], source?: string): (prompt: string) => readonly number[] {
+function candidateCache({ tokenizer, config, labelsSource = 'labels' }: TaskOptions, labels: readonly string[]): (prompt: string) => readonly number[] {
   const known = new Map<boolean, readonly number[]>();
   return (prompt) => {
     const key = /\s$/.test(prompt);
-    const tokens = known.get(key) ?? labelTokens(tokenizer, labels, prompt, source);
+    const tokens = known.get(key) ?? labelTokens(tokenizer, labels, prompt, labelsSource);
+    if (!known.has(key)) checkTokens(tokens, config, labelsSource);
     known.set(key, tokens);
     return tokens;
   };
@@ -121,62 +123,10 @@ function checkVariable(record: TaskRecord, name: string, where: string): void {
   if (value.trim() === '') throw new InputError(where, name, 'is empty; expected a text');
 }
 
-interface TokenLimit {
-  readonly tokens: number;
-  /** Whether texts are shortened to it. */
-  readonly trims: boolean;
-}
-
 function tokenLimit({ maxTokens, config }: TaskOptions): TokenLimit {
   if (maxTokens === undefined) return { tokens: config.maxPositionEmbeddings, trims: false };
   if (Number.isInteger(maxTokens) && maxTokens >= 1 && maxTokens <= config.maxPositionEmbeddings) return { tokens: maxTokens, trims: true };
   throw new InputError('max tokens', '', `expected 1 to ${config.maxPositionEmbeddings} (max_position_embeddings), got ${maxTokens}`);
-}
-
-interface Fitted {
-  readonly record: TaskRecord;
-  readonly tokens: number[];
-  readonly truncated: boolean;
-}
-
-/**
- * The record as it is when its prompt fits; otherwise with the longest beginning of `trimmed` that fits. Beginnings of growing length are
- * tried first, so that a book costs no more than what is kept of it.
- */
-function fit(record: TaskRecord, trimmed: string, encode: (record: TaskRecord) => number[], limit: TokenLimit, where: string): Fitted {
-  const text = record[trimmed] as string;
-  const cut = (length: number): Fitted => {
-    const truncated = length < text.length;
-    const shorter = truncated ? { ...record, [trimmed]: text.slice(0, wholeCharacters(text, length)) } : record;
-    return { record: shorter, tokens: encode(shorter), truncated };
-  };
-  let best: Fitted | null = null;
-  let fits = 0;
-  let fails = limit.trims ? Math.min(text.length, 4 * limit.tokens) : text.length;
-  let tried = cut(fails);
-  while (tried.tokens.length <= limit.tokens) {
-    if (!tried.truncated) return tried;
-    [best, fits] = [tried, fails];
-    fails = Math.min(text.length, 2 * fails);
-    tried = cut(fails);
-  }
-  if (!limit.trims) {
-    throw new InputError(where, trimmed, `makes a prompt of ${tried.tokens.length} tokens; expected at most ${limit.tokens} (max_position_embeddings), or a limit to shorten it to`);
-  }
-  while (fails - fits > 1) {
-    const middle = (fits + fails) >> 1;
-    tried = cut(middle);
-    if (tried.tokens.length > limit.tokens) fails = middle;
-    else [best, fits] = [tried, middle];
-  }
-  if (best !== null && (best.record[trimmed] as string).trim() !== '') return best;
-  throw new InputError(where, trimmed, `has no room: the prompt without it has ${cut(0).tokens.length} tokens; expected fewer than ${limit.tokens}`);
-}
-
-/** The length, or one less where it would split a surrogate pair. */
-function wholeCharacters(text: string, length: number): number {
-  const code = length > 0 ? text.charCodeAt(length - 1) : 0;
-  return code >= 0xd800 && code <= 0xdbff ? length - 1 : length;
 }
 
 /**

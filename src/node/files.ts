@@ -22,8 +22,9 @@ export async function openFolder(path: string): Promise<ModelFiles> {
     name: path.length > 1 ? path.replace(/[/\\]+$/, '') : path,
     exists: async (file) => (await stat(join(path, file)).catch(() => null))?.isFile() ?? false,
     size: async (file) => (await stat(join(path, file))).size,
-    text: (file) => readFile(join(path, file), 'utf8'),
-    read: async (file, offset, length) => readExactly(await handle(file), join(path, file), offset, length),
+    text: (file) => readable(join(path, file), readFile(join(path, file), 'utf8')),
+    read: async (file, offset, length) =>
+      readExactly(await readable(join(path, file), handle(file)), join(path, file), offset, length),
     close: async () => {
       const open = [...handles.values()];
       handles.clear();
@@ -31,6 +32,10 @@ export async function openFolder(path: string): Promise<ModelFiles> {
     },
   };
 }
+
+/** Turns the system's refusal to open a file (permissions, a folder in its place) into an error that names it. */
+const readable = <T>(path: string, opened: Promise<T>): Promise<T> =>
+  opened.catch((error: Error) => { throw new InputError(path, '', `cannot be read: ${error.message}`); });
 
 async function readExactly(file: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
   // Not from Buffer's pool: tensors are viewed as wider types, so they must start at an aligned address.

@@ -159,6 +159,7 @@ describe('labels', () => {
 
   it('are checked before any record is read', async () => {
     expect(await messageOf(() => task({ labels: ['spam', 'unclear'], labelsSource: '--labels' }))).toMatchInlineSnapshot(`"InputError: --labels: unclear: has 7 tokens (" ", "u", "nc", "l", "e", "a", "r"); expected a label of one token"`);
+    expect(await messageOf(() => task({ config: { ...config, vocabSize: 100 } }))).toMatchInlineSnapshot(`"InputError: labels: tokens[0]: expected a token from 0 to 99, got 275"`);
     expect(await messageOf(() => task({ labels: undefined }))).toMatchInlineSnapshot(`"InputError: labels: expected at least two labels, got 0"`);
   });
 });
