@@ -104,13 +104,22 @@ async function choose(adapters: readonly AdapterEntry[], spec: string): Promise<
   return undefined;
 }
 
+let known: Promise<AdapterEntry[]> | undefined;
+
+/** The list, asked for once: what is plugged in does not change while we run. An empty list is asked for again. */
+async function knownAdapters(): Promise<AdapterEntry[]> {
+  const adapters = await (known ??= listAdapters());
+  if (adapters.length === 0) known = undefined;
+  return adapters;
+}
+
 /**
  * Opens an adapter.
  * @param spec part of its name, vendor or device, in any case (`lavapipe` means `llvmpipe`); without it a GPU is preferred
  * @throws AdapterError when there is no adapter at all (with the remedy) or none that fits (with the list of what there is)
  */
 export async function openGpu(spec?: string): Promise<OpenGpu> {
-  const adapters = await listAdapters();
+  const adapters = await knownAdapters();
   if (adapters.length === 0) throw new AdapterError(`no WebGPU adapter was found; ${REMEDY}`);
   const entry = spec ? await choose(adapters, spec) : adapters[0];
   if (entry !== undefined) return openEntry(entry);
