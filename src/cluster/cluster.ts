@@ -1,0 +1,270 @@
+/** N rank processes that share one model: launched together, given batches as they get free, ended together. */
+import { randomBytes } from 'node:crypto';
+import { removeRunSegments, sweepStaleSegments } from '../collective/segment-files.ts';
+import { MAX_RANKS } from '../collective/partition.ts';
+import { AsyncepError, InputError, RankError } from '../errors.ts';
+import type { StreamSettings } from '../strategy/context.ts';
+import type { Strategy } from '../strategy/index.ts';
+import type { MemoryRow } from '../strategy/memory.ts';
+import type { TraceEvent } from '../trace/events.ts';
+import { splitIntoBatches } from './batching.ts';
+import type { ModelSource, PassStats, RankSetup, Tuning } from './messages.ts';
+import { RankProcess, type Reply } from './rank-process.ts';
+
+export interface ClusterOptions {
+  readonly model: ModelSource;
+  /** 1 to 8, at most the model's experts. */
+  readonly ranks: number;
+  readonly strategy: Strategy;
+  /** Parts of adapter names, given to the ranks in turn; none: the machine's preferred adapter. */
+  readonly adapters?: readonly string[];
+  /** Tokens of one pass at most, unless one sequence is longer; 4096 by default. */
+  readonly batchTokens?: number;
+  /** Element type of packed weights; as the checkpoint has them by default. */
+  readonly dtype?: NonNullable<RankSetup['dtype']>;
+  /** Options of every rank's engine. */
+  readonly engine?: Readonly<Record<string, unknown>>;
+  readonly stream?: Partial<StreamSettings>;
+  /** Largest bank, bytes; what the adapter can bind by default. */
+  readonly bankBytes?: number;
+  /** What an earlier run measured, so that it need not be measured again. */
+  readonly tuning?: Tuning;
+  /** A rank that is silent for so long is given up; 30 s by default. */
+  readonly silenceMs?: number;
+  /** A pass that takes so long is given up; 10 minutes by default. */
+  readonly passDeadlineMs?: number;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Timeline events; microseconds since this process's `performance.timeOrigin`. */
+  readonly onTrace?: (events: readonly TraceEvent[]) => void;
+  /** For tests of the protocol: URL of a module with another `openBackend`. */
+  readonly backendModule?: string;
+}
+
+/** `done` of `total` experts packed, ranks warmed up, or sequences answered. */
+export interface Progress {
+  readonly phase: 'loading' | 'warm-up' | 'passes';
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface RankInfo {
+  readonly rank: number;
+  readonly pid: number;
+  readonly adapter: string;
+  readonly software: boolean;
+  /** t_EP (paper section 2): milliseconds of the slowest gather of a layer during warm-up; 0 where nothing is gathered. */
+  readonly gatherMs: number;
+  /** Device memory, part by part, as it must be and as it was allocated after the last pass. */
+  memory: readonly MemoryRow[];
+}
+
+export interface RunOptions {
+  /** Called with each sequence's logits as they come, in any order. */
+  readonly onLogits?: (sequence: number, logits: Float32Array) => void;
+}
+
+export interface RunResult {
+  /** For each sequence: logits of its last position, of the candidates or of the whole vocabulary. */
+  readonly logits: Float32Array[];
+  readonly passes: PassStats[];
+  readonly wallMs: number;
+}
+
+export interface Cluster {
+  readonly ranks: readonly RankInfo[];
+  /** What was measured or given: adapter name -> its tuning. */
+  readonly tuning: Tuning;
+  /**
+   * Runs all sequences. Runs follow one another.
+   * @throws RankError when a rank dies, hangs or fails; the cluster is closed then
+   */
+  run(sequences: readonly Uint32Array[], candidates: Uint32Array | null, options?: RunOptions): Promise<RunResult>;
+  /** Ends all ranks; no process and no segment is left. */
+  close(): Promise<void>;
+}
+
+const CLOSE_MS = 5000;
+const NO_LOGITS = new Float32Array(0);
+
+/**
+ * Starts the ranks and makes them ready to run.
+ * @throws InputError for what cannot be run, AdapterError for a missing adapter, RankError for a rank that fails
+ */
+export async function launchCluster(options: ClusterOptions): Promise<Cluster> {
+  const { ranks } = options;
+  if (!Number.isInteger(ranks) || ranks < 1 || ranks > MAX_RANKS) {
+    throw new InputError('--ranks', '', `${ranks} ranks asked for; expected a whole number from 1 to ${MAX_RANKS}`);
+  }
+  sweepStaleSegments();
+  const cluster = new RunningCluster(options);
+  try {
+    await cluster.start();
+    return cluster;
+  } catch (error) {
+    await cluster.abort(error as Error);
+    throw error;
+  }
+}
+
+class RunningCluster implements Cluster {
+  readonly ranks: RankInfo[] = [];
+  tuning: Tuning;
+  readonly #runId = randomBytes(6).toString('hex');
+  readonly #processes: RankProcess[];
+  readonly #loaded = new Map<number, { done: number; total: number }>();
+  readonly #failure: Promise<never>;
+  #fail!: (error: Error) => void;
+  #ended: Promise<void> | null = null;
+  #passes = 0;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly options: ClusterOptions) {
+    this.tuning = options.tuning ?? {};
+    this.#failure = new Promise((_, reject) => (this.#fail = reject));
+    this.#failure.catch(() => undefined); // whoever waits for a step hears of it
+    this.#processes = Array.from({ length: options.ranks }, (_, rank) =>
+      new RankProcess(rank, options.ranks, options.backendModule, options.silenceMs ?? 30_000, {
+        failed: (error) => void this.abort(error),
+        message: (message) => this.#onEvent(rank, message),
+      }));
+  }
+
+  async start(): Promise<void> {
+    const hellos = await this.#all((process) => process.ask({ type: 'start', setup: this.#setup(process.rank) }, 'hello', 'opening model and device'));
+    this.#checkSameWeights(hellos);
+    await this.#tune(hellos);
+    const published = await this.#all((process) => process.ask({ type: 'publish' }, 'published', 'packing its experts'));
+    const addresses = published.map(({ address }) => address);
+    await this.#all((process) => process.ask({ type: 'prepare', addresses, tuning: this.tuning }, 'prepared', 'loading weights onto the device'));
+    if (this.options.strategy === 'resident') for (const process of this.#processes) process.tell({ type: 'release' }, 'waiting for work');
+    const warmed = await this.#warm();
+    this.ranks.push(...this.#processes.map(({ rank, pid }) => {
+      const { adapter, software } = hellos[rank] as Reply<'hello'>;
+      const { memory, gatherMs } = warmed[rank] as Reply<'warmed'>;
+      return { rank, pid, adapter, software, gatherMs, memory };
+    }));
+  }
+
+  #setup(rank: number): RankSetup {
+    const { model, strategy, adapters = [], dtype = null, engine = {}, stream = {}, bankBytes = null, onTrace } = this.options;
+    const adapter = adapters.length === 0 ? null : (adapters[rank % adapters.length] as string);
+    return {
+      runId: this.#runId, rank, world: this.options.ranks, model, strategy, adapter, dtype, engine: { ...engine }, stream, bankBytes,
+      trace: onTrace !== undefined,
+    };
+  }
+
+  /** A folder that changes between two ranks' reading would give a model that nobody trained. */
+  #checkSameWeights(hellos: readonly Reply<'hello'>[]): void {
+    const other = hellos.findIndex(({ modelHash }) => modelHash !== hellos[0]?.modelHash);
+    if (other !== -1) throw new RankError(other, 'reads other weights than rank 0; did the model folder change just now?');
+  }
+
+  /** The first rank of each kind of adapter measures for all, one after another, so that none disturbs the other. */
+  async #tune(hellos: readonly Reply<'hello'>[]): Promise<void> {
+    for (const [rank, { adapter }] of hellos.entries()) {
+      if (Object.hasOwn(this.tuning, adapter)) continue;
+      const process = this.#processes[rank] as RankProcess;
+      const { tuning } = await this.#orFailure(process.ask({ type: 'tune' }, 'tuned', 'measuring kernels'));
+      this.tuning = { ...this.tuning, [adapter]: tuning };
+    }
+  }
+
+  #warm(): Promise<Reply<'warmed'>[]> {
+    let done = 0;
+    const total = this.#processes.length;
+    this.options.onProgress?.({ phase: 'warm-up', done, total });
+    return this.#all(async (process) => {
+      const warmed = await process.ask({ type: 'warm' }, 'warmed', 'warming up');
+      this.options.onProgress?.({ phase: 'warm-up', done: ++done, total });
+      return warmed;
+    });
+  }
+
+  #onEvent(rank: number, message: Reply<'progress'> | Reply<'trace'>): void {
+    if (message.type === 'trace') {
+      const originUs = performance.timeOrigin * 1000;
+      this.options.onTrace?.(message.events.map(({ args, ...event }) => ({ ...event, startUs: event.startUs - originUs, ...(args === undefined ? {} : { args }) })));
+      return;
+    }
+    this.#loaded.set(rank, message);
+    let [done, total] = [0, 0];
+    for (const part of this.#loaded.values()) [done, total] = [done + part.done, total + part.total];
+    this.options.onProgress?.({ phase: 'loading', done, total });
+  }
+
+  run(sequences: readonly Uint32Array[], candidates: Uint32Array | null, options: RunOptions = {}): Promise<RunResult> {
+    const result = this.#running.then(() => this.#run(sequences, candidates, options));
+    this.#running = result.catch(() => undefined);
+    return result;
+  }
+
+  async #run(sequences: readonly Uint32Array[], candidates: Uint32Array | null, { onLogits }: RunOptions): Promise<RunResult> {
+    const startMs = performance.now();
+    const queue = splitIntoBatches(sequences.map(({ length }) => length), this.options.batchTokens ?? 4096);
+    const result: RunResult = { logits: sequences.map(() => NO_LOGITS), passes: [], wallMs: 0 };
+    let done = 0;
+    this.options.onProgress?.({ phase: 'passes', done, total: sequences.length });
+    await this.#all(async (process) => {
+      for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
+        const { logits, width, stats, memory } = await this.#pass(process, batch.map((index) => sequences[index] as Uint32Array), candidates);
+        for (const [row, index] of batch.entries()) {
+          const own = logits.slice(row * width, (row + 1) * width);
+          result.logits[index] = own;
+          onLogits?.(index, own);
+        }
+        result.passes.push(stats);
+        (this.ranks[process.rank] as RankInfo).memory = memory;
+        this.options.onProgress?.({ phase: 'passes', done: (done += batch.length), total: sequences.length });
+      }
+    });
+    return { ...result, wallMs: performance.now() - startMs };
+  }
+
+  async #pass(process: RankProcess, sequences: Uint32Array[], candidates: Uint32Array | null): Promise<Reply<'result'>> {
+    const pass = this.#passes++;
+    const limitMs = this.options.passDeadlineMs ?? 600_000;
+    const timer = setTimeout(() => {
+      void this.abort(new RankError(process.rank, `pass ${pass} was not over after ${limitMs / 1000} s`));
+    }, limitMs);
+    try {
+      return await process.ask({ type: 'pass', pass, sequences, candidates }, 'result', `running pass ${pass}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #all<T>(step: (process: RankProcess) => Promise<T>): Promise<T[]> {
+    return this.#orFailure(Promise.all(this.#processes.map(step)));
+  }
+
+  /** `promise`, or the failure of any rank, whichever comes first; by then everything has been cleared away. */
+  #orFailure<T>(promise: Promise<T>): Promise<T> {
+    promise.catch(() => undefined);
+    return Promise.race([promise, this.#failure]).catch(async (error: unknown) => {
+      await this.abort(error as Error);
+      throw error;
+    });
+  }
+
+  /** Ends everything at once; the first reason is the one that is told. */
+  abort(reason: Error): Promise<void> {
+    this.#ended ??= this.#clear(() => this.#processes.forEach((process) => process.kill())).then(() => this.#fail(reason));
+    return this.#ended;
+  }
+
+  close(): Promise<void> {
+    this.#ended ??= this.#clear(() => this.#processes.forEach((process) => process.close()))
+      .then(() => this.#fail(new AsyncepError('the ranks have been closed')));
+    return this.#ended;
+  }
+
+  async #clear(end: () => void): Promise<void> {
+    end();
+    const timer = setTimeout(() => this.#processes.forEach((process) => process.kill()), CLOSE_MS);
+    await Promise.all(this.#processes.map(({ gone }) => gone));
+    clearTimeout(timer);
+    removeRunSegments(this.#runId);
+  }
+}
+

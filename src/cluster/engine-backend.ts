@@ -1,0 +1,148 @@
+/** The real rank: a checkpoint, one device, an engine, and the stream of slots of its strategy. */
+import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
+import { createEngine, expertLayout, packExpert, storedDtype, type Engine, type EngineOptions } from '../engine/index.ts';
+import { InputError } from '../errors.ts';
+import type { ModelWeights } from '../model/types.ts';
+import { openGpu, type OpenGpu } from '../node/gpu.ts';
+import { waitFor } from '../node/pacing.ts';
+import { readShader } from '../node/shaders.ts';
+import { openDevice, type GpuDevice } from '../runtime/device.ts';
+import type { PackedDtype } from '../runtime/layout.ts';
+import { defaultPlan, kernelPlanSchema, type KernelPlan } from '../runtime/plan.ts';
+import { createStream, type CountedStream } from '../strategy/index.ts';
+import { compareMemory, expertMemory, type MemoryRow } from '../strategy/memory.ts';
+import type { StreamStats } from '../strategy/stats.ts';
+import type { BackendHooks, OpenBackend, RankBackend, RankBatch, RankOutput } from './backend.ts';
+import { DeviceClock } from './device-clock.ts';
+import { WorkspaceDemand, weightMemory } from './engine-memory.ts';
+import type { RankSetup } from './messages.ts';
+import { openModel } from './model-source.ts';
+
+export const openBackend: OpenBackend = async (setup, hooks) => {
+  const weights = await openModel(setup.model);
+  const opened = await openGpu(setup.adapter ?? undefined);
+  const gpu = await openDevice(opened.adapter, {
+    shaders: readShader, wait: waitFor(opened), ...(setup.bankBytes === null ? {} : { maxBindingBytes: setup.bankBytes }),
+  });
+  return new EngineBackend(setup, hooks, weights, opened, gpu);
+};
+
+function geometryOf(weights: ModelWeights, dtype: PackedDtype, world: number): ShardGeometry {
+  const { config, modelHash } = weights;
+  const layers = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
+  if (layers.length === 0) throw new InputError('config.json', 'mlp_only_layers', 'leaves no layer with experts; expected a mixture-of-experts model');
+  return { modelHash, dtype, world, numExperts: config.numExperts, expertBytes: expertLayout(config, dtype).expertBytes, layers };
+}
+
+/** What `prepare` makes. */
+interface Prepared {
+  readonly engine: Engine;
+  readonly stream: CountedStream;
+  readonly demand: WorkspaceDemand;
+}
+
+class EngineBackend implements RankBackend {
+  readonly geometry: ShardGeometry;
+  readonly adapter: string;
+  readonly software: boolean;
+  readonly #dtype: PackedDtype;
+  readonly #blob: Uint8Array;
+  readonly #clock = new DeviceClock();
+  #prepared: Prepared | null = null;
+
+  constructor(
+    private readonly setup: RankSetup,
+    private readonly hooks: BackendHooks,
+    private readonly weights: ModelWeights,
+    private readonly opened: OpenGpu,
+    private readonly gpu: GpuDevice,
+  ) {
+    this.#dtype = setup.dtype ?? storedDtype(weights.config);
+    this.geometry = geometryOf(weights, this.#dtype, setup.world);
+    this.#blob = new Uint8Array(this.geometry.expertBytes);
+    this.adapter = gpu.name;
+    this.software = opened.software;
+  }
+
+  async pack(layer: number, expert: number): Promise<Uint8Array> {
+    packExpert(await this.weights.expert(layer, expert), expertLayout(this.weights.config, this.#dtype), this.#blob);
+    return this.#blob;
+  }
+
+  async tune(): Promise<KernelPlan> {
+    return defaultPlan(this.gpu);
+  }
+
+  async prepare(readers: readonly ShardReader[], tuning: unknown): Promise<void> {
+    const { gpu, setup, geometry, weights } = this;
+    const known = kernelPlanSchema.safeParse(tuning);
+    const plan = known.success ? known.data : defaultPlan(gpu);
+    const timestamps = setup.trace && gpu.hasTimestamps;
+    const engine = await createEngine(gpu, weights, { ...(setup.engine as EngineOptions), plan, weightDtype: this.#dtype, timestamps });
+    const stream = await createStream(setup.strategy, {
+      device: gpu.device, wait: (promise) => gpu.wait(promise), createBuffer: (label, size, usage) => gpu.createBuffer(label, size, usage),
+      rank: setup.rank, geometry, readers, bankBytes: gpu.maxBindingBytes,
+      settings: { ...setup.stream, ...(timestamps ? { timeCopies: true } : {}) },
+      ...(setup.trace ? { trace: (event) => event.track !== 'copy' && this.hooks.trace(event) } : {}),
+    });
+    this.#prepared = { engine, stream, demand: new WorkspaceDemand(weights.config, plan, engine.chunkTokens, timestamps) };
+  }
+
+  get #ready(): Prepared {
+    if (this.#prepared === null) throw new Error('a pass was asked for before the weights were loaded');
+    return this.#prepared;
+  }
+
+  /** Twice: the first pass compiles kernels and verifies every expert's checksum, the second shows how long a gather takes. */
+  async warm(): Promise<void> {
+    const sequences = [new Uint32Array(32)];
+    await this.forward({ sequences, candidates: null });
+    this.takeStats();
+    await this.forward({ sequences, candidates: Uint32Array.of(0) });
+  }
+
+  async forward(batch: RankBatch): Promise<RankOutput> {
+    const { engine, stream, demand } = this.#ready;
+    const { logits, stats } = await engine.forward({ sequences: batch.sequences.map((tokens) => ({ tokens })), candidates: batch.candidates }, stream);
+    demand.add(batch);
+    await this.#traceCompute(engine, stats.endMs);
+    const { flops, startMs, endMs } = stats;
+    return { logits, width: batch.candidates?.length ?? this.weights.config.vocabSize, flops, engine: { computeMs: endMs - startMs } };
+  }
+
+  async #traceCompute(engine: Engine, endMs: number): Promise<void> {
+    if (!this.setup.trace) return;
+    const intervals = await engine.takeIntervals();
+    if (intervals.length === 0) return;
+    this.#clock.sighted(Math.max(...intervals.map((interval) => interval.endMs)), endMs);
+    for (const interval of intervals) {
+      const layer = /^layer (\d+)$/.exec(interval.label)?.[1];
+      this.hooks.trace({
+        track: 'compute', name: interval.label, startMs: this.#clock.toHost(interval.startMs), durationMs: interval.endMs - interval.startMs,
+        ...(layer === undefined ? {} : { layer: Number(layer) }),
+      });
+    }
+  }
+
+  takeStats(): StreamStats {
+    const stats = this.#ready.stream.takeStats();
+    for (const { layer, startNs, endNs } of stats.copies) {
+      const [startMs, endMs] = [Number(startNs) / 1e6, Number(endNs) / 1e6];
+      this.hooks.trace({ track: 'copy', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer });
+    }
+    return stats;
+  }
+
+  memory(): MemoryRow[] {
+    const { gpu, setup, geometry, weights } = this;
+    const experts = expertMemory(setup.strategy, { geometry, rank: setup.rank, bankBytes: gpu.maxBindingBytes, settings: setup.stream });
+    return compareMemory([...weightMemory(weights.config, this.#dtype), ...experts, ...this.#ready.demand.parts()], gpu.memory.byPart());
+  }
+
+  async close(): Promise<void> {
+    await this.#prepared?.stream.close();
+    await this.weights.close();
+    this.gpu.close();
+    this.opened.close();
+  }
+}

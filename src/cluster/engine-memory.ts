@@ -1,0 +1,83 @@
+/** The parts of device memory that are not experts, computed from the configuration: attention and workspace (paper section 2). */
+import { expertLayout, workspaceBytes, type Capacity } from '../engine/index.ts';
+import type { ModelConfig } from '../model/types.ts';
+import { CELL, packedBytes, padTo, type PackedDtype } from '../runtime/layout.ts';
+import type { KernelPlan } from '../runtime/plan.ts';
+import type { MemoryPart } from '../strategy/memory.ts';
+import type { RankBatch } from './backend.ts';
+
+const vectorBytes = (elements: number): number => padTo(elements, CELL) * 4;
+
+/** Projections, norms and router of one layer. */
+function attentionBytes(config: ModelConfig, layer: number, dtype: PackedDtype): number {
+  const { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads, numExperts, attentionBias } = config;
+  const [q, kv] = [numAttentionHeads * headDim, 2 * numKeyValueHeads * headDim];
+  const norms = 2 * vectorBytes(hiddenSize) + vectorBytes(2 * headDim);
+  const biases = attentionBias ? vectorBytes(q + kv) + vectorBytes(q) + vectorBytes(kv) + vectorBytes(hiddenSize) : 0;
+  const router = config.layerIsMoe[layer] ? packedBytes(numExperts, hiddenSize, 'f32') : 0;
+  return norms + biases + router + packedBytes(q + kv, hiddenSize, dtype) + packedBytes(hiddenSize, q, dtype);
+}
+
+/** Weights that every rank holds. */
+export function weightMemory(config: ModelConfig, dtype: PackedDtype): MemoryPart[] {
+  const { vocabSize, hiddenSize, intermediateSize, layerIsMoe, tieWordEmbeddings } = config;
+  const table = packedBytes(vocabSize, hiddenSize, dtype);
+  const attention = layerIsMoe.reduce((sum, _, layer) => sum + attentionBytes(config, layer, dtype), 0);
+  const dense = expertLayout({ hiddenSize, moeIntermediateSize: intermediateSize }, dtype).expertBytes;
+  const denseLayers = layerIsMoe.filter((isMoe) => !isMoe).length;
+  const parts: MemoryPart[] = [
+    { name: 'attention', where: 'device', bytes: attention },
+    { name: 'embedding', where: 'device', bytes: table },
+    { name: 'head', where: 'device', bytes: vectorBytes(hiddenSize) + (tieWordEmbeddings ? 0 : table) },
+  ];
+  return denseLayers === 0 ? parts : [...parts, { name: 'dense', where: 'device', bytes: denseLayers * dense }];
+}
+
+/** Parameters of dispatches: 1024 of 256 bytes. */
+const PARAMETER_BYTES = 1 << 18;
+/** Timestamps of 1024 compute passes. */
+const TIMESTAMP_BYTES = 1 << 14;
+/** Rotary tables grow by so many positions. */
+const ROPE_STEP = 1024;
+const KV_BLOCK_TOKENS = 16;
+
+/** The largest batch so far, from which the workspace's size follows. */
+export class WorkspaceDemand {
+  #capacity: Capacity = { batchTokens: 0, sequences: 0, candidates: 0, chunkTokens: 0, blocks: 0 };
+  #positions = 0;
+
+  constructor(
+    private readonly config: ModelConfig,
+    private readonly plan: KernelPlan,
+    /** Most tokens of a chunk, as the engine chose it. */
+    private readonly chunkTokens: number,
+    private readonly timestamps: boolean,
+  ) {}
+
+  add({ sequences, candidates }: RankBatch): void {
+    if (sequences.length === 0) return;
+    const lengths = sequences.map(({ length }) => length);
+    const batchTokens = lengths.reduce((sum, length) => sum + length, 0);
+    const old = this.#capacity;
+    this.#capacity = {
+      batchTokens: Math.max(old.batchTokens, batchTokens),
+      sequences: Math.max(old.sequences, lengths.length),
+      candidates: Math.max(old.candidates, candidates?.length ?? this.config.vocabSize),
+      chunkTokens: Math.max(old.chunkTokens, Math.min(this.chunkTokens, padTo(batchTokens, 64))),
+      blocks: Math.max(old.blocks, lengths.reduce((sum, length) => sum + Math.ceil(length / KV_BLOCK_TOKENS), 0)),
+    };
+    this.#positions = Math.max(this.#positions, ...lengths);
+  }
+
+  parts(): MemoryPart[] {
+    const { headDim, maxPositionEmbeddings } = this.config;
+    const fixed = PARAMETER_BYTES + (this.timestamps ? TIMESTAMP_BYTES : 0);
+    if (this.#positions === 0) return [{ name: 'workspace', where: 'device', bytes: fixed }];
+    const rope = Math.min(maxPositionEmbeddings, padTo(this.#positions, ROPE_STEP)) * headDim * 4;
+    const logits = 4 * this.#capacity.sequences * this.#capacity.candidates;
+    return [
+      { name: 'workspace', where: 'device', bytes: workspaceBytes(this.config, this.plan, this.#capacity) + fixed + rope },
+      { name: 'readback', where: 'host', bytes: 2 * logits },
+    ];
+  }
+}

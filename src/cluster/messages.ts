@@ -1,0 +1,112 @@
+/** What coordinator and ranks say to each other. Every message is checked where it arrives. */
+import { z } from 'zod';
+import type { StreamSettings } from '../strategy/context.ts';
+import { STRATEGIES } from '../strategy/index.ts';
+
+/** Where a rank finds its weights. */
+export const modelSourceSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('folder'), path: z.string() }),
+  z.object({ kind: z.literal('random'), preset: z.string(), layers: z.number().int().positive().optional(), seed: z.number().int() }),
+  /** A configuration of one's own (a parsed ModelConfig). */
+  z.object({ kind: z.literal('random-config'), config: z.record(z.string(), z.unknown()), seed: z.number().int() }),
+]);
+export type ModelSource = z.infer<typeof modelSourceSchema>;
+
+/** Everything a rank must know before it starts. */
+export const setupSchema = z.object({
+  runId: z.string().regex(/^[0-9a-z]+$/),
+  rank: z.number().int().nonnegative(),
+  world: z.number().int().positive(),
+  model: modelSourceSchema,
+  strategy: z.enum(STRATEGIES),
+  /** Part of the adapter's name; null: the machine's preferred one. */
+  adapter: z.string().nullable(),
+  /** Element type of packed weights; null: as the checkpoint has them. */
+  dtype: z.enum(['f32', 'f16', 'bf16']).nullable(),
+  /** Options of the engine, passed on as they are. */
+  engine: z.record(z.string(), z.unknown()),
+  stream: z.custom<Partial<StreamSettings>>((value) => typeof value === 'object' && value !== null),
+  /** Largest bank, bytes; null: what the adapter can bind. */
+  bankBytes: z.number().positive().nullable(),
+  /** Report events for the timeline. */
+  trace: z.boolean(),
+});
+export type RankSetup = z.infer<typeof setupSchema>;
+
+/** Kernels chosen by measurement: adapter name -> what its tuner returned. Opaque here. */
+export const tuningSchema = z.record(z.string(), z.unknown());
+export type Tuning = z.infer<typeof tuningSchema>;
+
+const tokens = z.custom<Uint32Array>((value) => value instanceof Uint32Array, 'expected a Uint32Array');
+const count = z.number().int().nonnegative();
+
+export const toRankSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('start'), setup: setupSchema }),
+  z.object({ type: z.literal('tune') }),
+  z.object({ type: z.literal('publish') }),
+  z.object({ type: z.literal('prepare'), addresses: z.array(z.string()), tuning: tuningSchema }),
+  z.object({ type: z.literal('release') }),
+  z.object({ type: z.literal('warm') }),
+  z.object({ type: z.literal('pass'), pass: count, sequences: z.array(tokens), candidates: tokens.nullable() }),
+  z.object({ type: z.literal('close') }),
+]);
+export type ToRank = z.infer<typeof toRankSchema>;
+
+const memoryRow = z.object({ name: z.string(), where: z.enum(['device', 'host']), expectedBytes: z.number(), allocatedBytes: z.number() });
+
+const passStats = z.object({
+  pass: count,
+  rank: count,
+  sequences: count,
+  tokens: count,
+  /** True FLOPs of the batch. */
+  flops: z.number(),
+  /** Epoch milliseconds at which the rank began the pass. */
+  startEpochMs: z.number(),
+  wallMs: z.number(),
+  /** Sums over the layers gathered since the rank's pass before; see `LayerStats`. */
+  gatherMs: z.number(),
+  copyMs: z.number(),
+  waitedMs: z.number(),
+  exposedMs: z.number(),
+  hostBytes: z.number(),
+  /** Whatever else the engine counted. */
+  engine: z.record(z.string(), z.unknown()),
+});
+export type PassStats = z.infer<typeof passStats>;
+
+const traceEvent = z.object({
+  name: z.string(),
+  rank: count,
+  track: z.enum(['compute', 'gather', 'wait']),
+  /** From a rank: microseconds since the epoch. */
+  startUs: z.number(),
+  durationUs: z.number(),
+  args: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
+});
+
+export const fromRankSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('heartbeat') }),
+  z.object({ type: z.literal('hello'), adapter: z.string(), software: z.boolean(), modelHash: z.string() }),
+  z.object({ type: z.literal('tuned'), tuning: z.unknown() }),
+  z.object({ type: z.literal('progress'), phase: z.enum(['loading', 'preparing']), done: count, total: count }),
+  z.object({ type: z.literal('published'), address: z.string() }),
+  z.object({ type: z.literal('prepared') }),
+  z.object({
+    type: z.literal('warmed'), memory: z.array(memoryRow),
+    /** t_EP: time of the slowest gather of a layer in the last warm-up pass, segment to slot; 0 where nothing is gathered. */
+    gatherMs: z.number(),
+  }),
+  z.object({ type: z.literal('result'), pass: count, logits: z.custom<Float32Array>((value) => value instanceof Float32Array, 'expected a Float32Array'), width: count, stats: passStats, memory: z.array(memoryRow) }),
+  z.object({ type: z.literal('trace'), events: z.array(traceEvent) }),
+  z.object({
+    type: z.literal('failed'),
+    error: z.object({
+      name: z.string(), message: z.string(), stack: z.string(),
+      /** Parts of an InputError, to make it anew. */
+      input: z.object({ source: z.string(), field: z.string(), problem: z.string() }).nullable(),
+    }),
+  }),
+]);
+export type FromRank = z.infer<typeof fromRankSchema>;
+export type RankFailure = Extract<FromRank, { type: 'failed' }>['error'];

@@ -1,0 +1,156 @@
+/** One rank: does what the coordinator says, step by step, and ends when it is told to, fails, or is left alone. */
+import { SharedMemoryTransport } from '../collective/shared-memory.ts';
+import { partitionExperts, type ExpertRange } from '../collective/partition.ts';
+import type { ShardReader } from '../collective/transport.ts';
+import type { TraceEvent } from '../trace/events.ts';
+import type { BackendHooks, OpenBackend, RankBackend } from './backend.ts';
+import { describeFailure } from './failure.ts';
+import type { FromRank, PassStats, RankSetup, ToRank } from './messages.ts';
+
+const HEARTBEAT_MS = 500;
+
+/** The rank's end of the line. */
+export interface RankChannel {
+  send(message: FromRank): void;
+  /** Messages are handled one after another. */
+  onMessage(handler: (message: ToRank) => void): void;
+}
+
+type Message<T extends ToRank['type']> = Extract<ToRank, { type: T }>;
+
+/** Serves `channel` until the coordinator says `close` or a step fails; then everything the rank held is released. */
+export async function runRank(channel: RankChannel, openBackend: OpenBackend): Promise<'closed' | 'failed'> {
+  const rank = new Rank(channel, openBackend);
+  const heartbeat = setInterval(() => channel.send({ type: 'heartbeat' }), HEARTBEAT_MS);
+  try {
+    await serve(channel, rank);
+    return 'closed';
+  } catch (error) {
+    channel.send({ type: 'failed', error: describeFailure(error) });
+    return 'failed';
+  } finally {
+    await rank.close().catch(() => undefined);
+    clearInterval(heartbeat);
+  }
+}
+
+/** Runs the messages in order; resolves at `close`, rejects with the first failure. */
+function serve(channel: RankChannel, rank: Rank): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let last: Promise<void> = Promise.resolve();
+    channel.onMessage((message) => {
+      last = last.then(() => (message.type === 'close' ? resolve() : rank.handle(message)));
+      last.catch(reject);
+    });
+  });
+}
+
+const epochUs = (ms: number): number => (performance.timeOrigin + ms) * 1000;
+
+class Rank {
+  #setup: RankSetup | null = null;
+  #backend: RankBackend | null = null;
+  #transport: SharedMemoryTransport | null = null;
+  #readers: ShardReader[] = [];
+  #events: TraceEvent[] = [];
+  #pass = -1;
+
+  constructor(
+    private readonly channel: RankChannel,
+    private readonly openBackend: OpenBackend,
+  ) {}
+
+  async handle(message: Exclude<ToRank, { type: 'close' }>): Promise<void> {
+    switch (message.type) {
+      case 'start': return this.#start(message);
+      case 'tune': return this.channel.send({ type: 'tuned', tuning: await this.#open.tune() });
+      case 'publish': return this.#publish();
+      case 'prepare': return this.#prepare(message);
+      case 'release': return this.#release();
+      case 'warm': return this.#warm();
+      case 'pass': return this.#forward(message);
+      default: message satisfies never;
+    }
+  }
+
+  get #open(): RankBackend {
+    if (this.#backend === null) throw new Error('a message came before "start"');
+    return this.#backend;
+  }
+
+  async #start({ setup }: Message<'start'>): Promise<void> {
+    this.#setup = setup;
+    const hooks: BackendHooks = { trace: setup.trace ? (event) => this.#record(event) : () => undefined };
+    const backend = (this.#backend = await this.openBackend(setup, hooks));
+    this.#transport = new SharedMemoryTransport(setup.rank, setup.runId);
+    const { adapter, software, geometry } = backend;
+    this.channel.send({ type: 'hello', adapter, software, modelHash: geometry.modelHash });
+  }
+
+  #record({ track, name, startMs, durationMs, layer }: Parameters<BackendHooks['trace']>[0]): void {
+    const args: Record<string, string | number> = { pass: this.#pass, ...(layer === undefined ? {} : { layer }), ...(track === 'copy' ? { kind: 'copy' } : {}) };
+    this.#events.push({
+      name, rank: (this.#setup as RankSetup).rank, track: track === 'copy' ? 'gather' : track,
+      startUs: epochUs(startMs), durationUs: durationMs * 1000, args,
+    });
+  }
+
+  async #publish(): Promise<void> {
+    const { geometry } = this.#open;
+    const own = partitionExperts(geometry.numExperts, geometry.world)[(this.#setup as RankSetup).rank] as ExpertRange;
+    const total = geometry.layers.length * own.count;
+    let done = 0;
+    const address = await (this.#transport as SharedMemoryTransport).publish(geometry, async (layer, expert) => {
+      const packed = await this.#open.pack(layer, expert);
+      this.channel.send({ type: 'progress', phase: 'loading', done: ++done, total });
+      return packed;
+    });
+    this.channel.send({ type: 'published', address });
+  }
+
+  async #prepare({ addresses, tuning }: Message<'prepare'>): Promise<void> {
+    const transport = this.#transport as SharedMemoryTransport;
+    for (const [peer, address] of addresses.entries()) this.#readers.push(await transport.open(peer, address, this.#open.geometry));
+    await this.#open.prepare(this.#readers, tuning[this.#open.adapter] ?? null);
+    this.channel.send({ type: 'prepared' });
+  }
+
+  /** All ranks hold every expert on their device: the segments have done their work. */
+  async #release(): Promise<void> {
+    for (const reader of this.#readers.splice(0)) await reader.close();
+    await this.#transport?.close();
+  }
+
+  async #warm(): Promise<void> {
+    await this.#open.warm();
+    const layers = this.#open.takeStats().layers.filter(({ gathers }) => gathers > 0);
+    const gatherMs = Math.max(0, ...layers.map((counts) => (counts.gatherMs + counts.copyMs) / counts.gathers));
+    this.#sendEvents();
+    this.channel.send({ type: 'warmed', memory: this.#open.memory(), gatherMs });
+  }
+
+  async #forward({ pass, sequences, candidates }: Message<'pass'>): Promise<void> {
+    this.#pass = pass;
+    const startMs = performance.now();
+    const { logits, width, flops, engine } = await this.#open.forward({ sequences, candidates }, pass);
+    const wallMs = performance.now() - startMs;
+    const { gatherMs, copyMs, waitedMs, exposedMs, hostBytes } = this.#open.takeStats().total;
+    const stats: PassStats = {
+      pass, rank: (this.#setup as RankSetup).rank, sequences: sequences.length,
+      tokens: sequences.reduce((sum, { length }) => sum + length, 0), flops,
+      startEpochMs: performance.timeOrigin + startMs, wallMs, gatherMs, copyMs, waitedMs, exposedMs, hostBytes, engine,
+    };
+    this.#sendEvents();
+    this.channel.send({ type: 'result', pass, logits, width, stats, memory: this.#open.memory() });
+  }
+
+  #sendEvents(): void {
+    if (this.#events.length > 0) this.channel.send({ type: 'trace', events: this.#events.map((event) => ({ ...event, args: { ...event.args } })) });
+    this.#events = [];
+  }
+
+  async close(): Promise<void> {
+    await this.#backend?.close();
+    await this.#release();
+  }
+}

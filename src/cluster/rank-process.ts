@@ -1,0 +1,137 @@
+/** The coordinator's side of one rank: messages out, replies in, and an eye on whether it lives. */
+import type { ChildProcess } from 'node:child_process';
+import { type AsyncepError, RankError } from '../errors.ts';
+import { reviveFailure } from './failure.ts';
+import { fromRankSchema, type FromRank, type ToRank } from './messages.ts';
+import { spawnRank } from './spawn.ts';
+
+export type Reply<T extends FromRank['type']> = Extract<FromRank, { type: T }>;
+
+export interface RankEvents {
+  /** `progress` and `trace`. */
+  message(message: Reply<'progress'> | Reply<'trace'>): void;
+  /** The rank is of no more use; called once. */
+  failed(error: AsyncepError): void;
+}
+
+/** Lines of standard error kept for the message of a crash. */
+const STDERR_LINES = 20;
+/** A process that is only just being born may take its time on a busy machine. */
+const BIRTH_MS = 60_000;
+const DRIVER_NOISE = /artificially reduced from/;
+
+interface Expected {
+  readonly type: FromRank['type'];
+  resolve(message: FromRank): void;
+  reject(error: Error): void;
+}
+
+export class RankProcess {
+  readonly pid: number;
+  /** Resolves when the process is gone. */
+  readonly gone: Promise<void>;
+  readonly #child: ChildProcess;
+  readonly #stderr: string[] = [];
+  readonly #watchdog: NodeJS.Timeout;
+  #expected: Expected | null = null;
+  #doing = 'starting';
+  #lastSignMs = performance.now();
+  #born = false;
+  #error: AsyncepError | null = null;
+  #closing = false;
+
+  /** @param silenceMs how long a living rank may be silent (it gives a sign of life twice a second) */
+  constructor(
+    readonly rank: number,
+    world: number,
+    backendModule: string | undefined,
+    silenceMs: number,
+    private readonly events: RankEvents,
+  ) {
+    this.#child = spawnRank(world, backendModule);
+    this.pid = this.#child.pid ?? -1;
+    this.gone = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        this.#onExit(code, signal);
+        resolve();
+      });
+      this.#child.once('error', (error) => {
+        this.#fail(new RankError(rank, `could not be started: ${error.message}`));
+        resolve();
+      });
+    });
+    this.#child.on('message', (message) => this.#onMessage(message));
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#onStderr(text));
+    this.#watchdog = setInterval(() => this.#checkSilence(silenceMs), Math.min(1000, silenceMs / 4));
+    this.#watchdog.unref();
+  }
+
+  /** What the process is busy with, for messages. */
+  tell(message: ToRank, doing: string): void {
+    this.#doing = doing;
+    if (this.#error === null && this.#child.connected) this.#child.send(message, () => undefined);
+  }
+
+  /** Sends `message` and waits for the reply of type `type`. @throws RankError (or what the rank reported) when none comes */
+  ask<T extends FromRank['type']>(message: ToRank, type: T, doing: string): Promise<Reply<T>> {
+    if (this.#error !== null) return Promise.reject(this.#error);
+    const reply = new Promise<FromRank>((resolve, reject) => (this.#expected = { type, resolve, reject }));
+    this.tell(message, doing);
+    return reply as Promise<Reply<T>>;
+  }
+
+  /** The rank ends on its own after `close`; that is no failure. */
+  close(): void {
+    this.#closing = true;
+    this.tell({ type: 'close' }, 'closing');
+  }
+
+  kill(): void {
+    this.#closing = true;
+    clearInterval(this.#watchdog);
+    this.#child.kill('SIGKILL');
+  }
+
+  #onMessage(raw: unknown): void {
+    this.#lastSignMs = performance.now();
+    this.#born = true;
+    const parsed = fromRankSchema.safeParse(raw);
+    if (!parsed.success) return this.#fail(new RankError(this.rank, `sent a malformed message: ${parsed.error.issues[0]?.message ?? ''}`));
+    const message = parsed.data;
+    if (message.type === 'heartbeat') return;
+    if (message.type === 'failed') return this.#fail(reviveFailure(this.rank, message.error));
+    if (message.type === 'progress' || message.type === 'trace') return this.events.message(message);
+    const expected = this.#expected;
+    if (expected?.type !== message.type) return this.#fail(new RankError(this.rank, `answered "${message.type}" while ${this.#doing}`));
+    this.#expected = null;
+    this.#doing = 'waiting for work';
+    expected.resolve(message);
+  }
+
+  #onStderr(text: string): void {
+    for (const line of text.split('\n')) if (line.trim() !== '' && !DRIVER_NOISE.test(line)) this.#stderr.push(line);
+    this.#stderr.splice(0, this.#stderr.length - STDERR_LINES);
+  }
+
+  #onExit(code: number | null, signal: string | null): void {
+    clearInterval(this.#watchdog);
+    if (this.#closing) return;
+    const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
+    const said = this.#stderr.length === 0 ? '' : `; it said:\n${this.#stderr.join('\n')}`;
+    this.#fail(new RankError(this.rank, `ended with ${how} while ${this.#doing}${said}`));
+  }
+
+  #checkSilence(silenceMs: number): void {
+    const silentMs = performance.now() - this.#lastSignMs;
+    if (silentMs > (this.#born ? silenceMs : Math.max(silenceMs, BIRTH_MS))) this.#fail(new RankError(this.rank, `gave no sign of life for ${(silentMs / 1000).toFixed(1)} s while ${this.#doing}`));
+  }
+
+  /** Ends the wait for a reply, too. */
+  #fail(error: AsyncepError): void {
+    if (this.#error !== null || this.#closing) return;
+    this.#error = error;
+    clearInterval(this.#watchdog);
+    this.#expected?.reject(error);
+    this.events.failed(error);
+  }
+}

@@ -1,0 +1,30 @@
+/** How a rank process is started. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+/** From the checkout TypeScript runs through tsx; from the package plain JavaScript does. */
+const fromSource = import.meta.url.endsWith('.ts');
+const entry = fileURLToPath(new URL(fromSource ? './rank-main.ts' : './rank-main.js', import.meta.url));
+
+function loaderArguments(): string[] {
+  if (!fromSource) return [];
+  return ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href];
+}
+
+/**
+ * lavapipe computes on as many threads as there are cores, in every process: N ranks would get in each other's way.
+ * Read when the driver is loaded, so it must stand in the environment at birth. Other drivers ignore it; SwiftShader has no such setting.
+ */
+export const rankThreads = (world: number, cores: number = availableParallelism()): number => Math.max(1, Math.floor(cores / world));
+
+/** Starts one rank; its standard error is piped, its standard output goes nowhere (it belongs to the command's results). */
+export function spawnRank(world: number, backendModule: string | undefined): ChildProcess {
+  return fork(entry, backendModule === undefined ? [] : [backendModule], {
+    execArgv: loaderArguments(),
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: { LP_NUM_THREADS: String(rankThreads(world)), ...process.env },
+  });
+}
