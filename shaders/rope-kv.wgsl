@@ -4,7 +4,7 @@
 // rope f32 [maxPosition, d]: cos in the first half of a row, sin in the second (angle i of pair (i, i + d/2)), attention factor included
 // q    [T, n_q, d] row-major, scaled by 1 / sqrt(d)
 // k, v [block][n_kv][panel of 8 tokens][d / 8][8 tokens][8]: cells as in every packed operand, a lane of the attention holds one key
-// A head of a token is one thread: d is small, and no thread has to wait for another. grid: ceil(T * heads / 64).
+// The number of cells comes as a parameter, so that no driver unrolls its loops. A head of a token is one thread: d is small, and no thread has to wait for another. grid: ceil(T * heads / 64).
 // parts: 'all', or 'kv' / 'q' alone (the last layer needs K and V of every token, q of few); head h of this dispatch is column h * d of qkv.
 <% it.packs = it.kvType !== 'f32'; %><%~ include('@packed', it) %>
 <%
@@ -14,7 +14,7 @@ const half = d / 2;
 const withQ = parts !== 'kv';
 const withKv = parts !== 'q';
 %>
-struct Params { tokens: u32, heads: u32, queryHeads: u32, kvHeads: u32, qkvStride: u32, eps: f32, firstToken: u32 }
+struct Params { tokens: u32, heads: u32, queryHeads: u32, kvHeads: u32, qkvStride: u32, eps: f32, firstToken: u32, cells: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;
 @group(0) @binding(2) var<storage, read> positions: array<u32>;
@@ -52,7 +52,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let block = (slot >> 4u) * p.kvHeads;
   if (head >= p.queryHeads + p.kvHeads) {
     let to = ((block + kvHead - p.kvHeads) * <%= cells * 16 %>u + inBlock);
-    for (var c = 0u; c < <%= cells %>u; c++) {
+    for (var c = 0u; c < p.cells; c++) {
       let s = source + c * 8u;
       let low = vec4<f32>(qkv[s], qkv[s + 1u], qkv[s + 2u], qkv[s + 3u]);
       let high = vec4<f32>(qkv[s + 4u], qkv[s + 5u], qkv[s + 6u], qkv[s + 7u]);
@@ -63,12 +63,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   }
 <% } %>
   var sum = 0.0;
-  for (var i = 0u; i < <%= d %>u; i++) { let v = qkv[source + i]; sum += v * v; }
+  for (var i = 0u; i < p.cells * 8u; i++) { let v = qkv[source + i]; sum += v * v; }
   let isKey = head >= p.queryHeads;
   let scale = select(<%= 1 / Math.sqrt(d) %>, 1.0, isKey) / sqrt(sum / <%= d %>.0 + p.eps);
   let norm = select(0u, <%= d %>u, isKey);
   let angle = positions[p.firstToken + token] * <%= d %>u;
-  for (var c = 0u; c < <%= cells %>u; c++) {
+  for (var c = 0u; c < p.cells; c++) {
     let i = c * 8u;
     let low = vec4<f32>(rotated(source, norm, angle, scale, i), rotated(source, norm, angle, scale, i + 1u), rotated(source, norm, angle, scale, i + 2u), rotated(source, norm, angle, scale, i + 3u));
     let high = vec4<f32>(rotated(source, norm, angle, scale, i + 4u), rotated(source, norm, angle, scale, i + 5u), rotated(source, norm, angle, scale, i + 6u), rotated(source, norm, angle, scale, i + 7u));

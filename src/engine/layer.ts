@@ -7,7 +7,7 @@ import { combine, expertSort, fill, maxExpertTiles, routerTopK } from '../runtim
 import { groupedMatmul, groupedSwiglu, matmul, type ExpertBank } from '../runtime/kernels/matmul.ts';
 import { gatherRows, rmsNorm } from '../runtime/kernels/rows.ts';
 import { CELL, padTo } from '../runtime/layout.ts';
-import { tileRows, type KernelPlan } from '../runtime/plan.ts';
+import { tileRows, type KernelPlan, type OperandDtype } from '../runtime/plan.ts';
 import type { Binding, Recorder } from '../runtime/recorder.ts';
 import type { ExpertLayout } from './expert-layout.ts';
 import type { Chunk } from './batch.ts';
@@ -68,7 +68,7 @@ interface Projection {
 function project(ctx: LayerContext, layer: DeviceLayer, rows: number, { first, columns, bias }: Projection): void {
   const { gpu, recorder, plan, work, config } = ctx;
   matmul(gpu, recorder, {
-    shape: plan.dense, a: work.a, aType: plan.operands, b: layer.qkv, rows, out: work.qkv, outStride: columns,
+    shape: plan.dense, a: work.a, aType: plan.operands.attention, b: layer.qkv, rows, out: work.qkv, outStride: columns,
     firstColumn: first, columns, ...(bias && { bias }),
   });
   ctx.count(2 * rows * columns * config.hiddenSize);
@@ -79,11 +79,11 @@ function attendAndProject(ctx: LayerContext, layer: DeviceLayer, set: RowSet, ti
   const { gpu, recorder, plan, work, config } = ctx;
   const { headDim, numAttentionHeads: queryHeads, numKeyValueHeads: kvHeads, hiddenSize } = config;
   attention(gpu, recorder, {
-    shape: plan.attention, headDim, queryHeads, kvHeads, type: plan.operands,
+    shape: plan.attention, headDim, queryHeads, kvHeads, type: plan.operands.attention,
     q: work.q, kv: kvOf(work), tiles, tileCount, blockTable: work.blockTable, out: work.attended,
   });
   matmul(gpu, recorder, {
-    shape: plan.dense, a: work.attended, aType: plan.operands, b: layer.output, rows: set.rows,
+    shape: plan.dense, a: work.attended, aType: plan.operands.attention, b: layer.output, rows: set.rows,
     out: set.x, outStride: rowStride(config), accumulate: true, ...(layer.outputBias && { bias: layer.outputBias }),
   });
   ctx.count(4 * queryHeads * headDim * keysSeen + 2 * set.rows * queryHeads * headDim * hiddenSize);
@@ -91,21 +91,35 @@ function attendAndProject(ctx: LayerContext, layer: DeviceLayer, set: RowSet, ti
 
 const ropeOptions = ({ config, plan, rope }: LayerContext, layer: DeviceLayer) => ({
   queryHeads: config.numAttentionHeads, kvHeads: config.numKeyValueHeads, headDim: config.headDim,
-  eps: config.rmsNormEps, type: plan.operands, rope, norms: layer.headNorms,
+  eps: config.rmsNormEps, type: plan.operands.attention, rope, norms: layer.headNorms,
 });
 
-function normed(ctx: LayerContext, set: RowSet, weight: GPUBuffer, options: { gather?: Binding; dual?: boolean } = {}): void {
+function normed(ctx: LayerContext, set: RowSet, layer: DeviceLayer, gather?: Binding): void {
   const { gpu, recorder, plan, work, config } = ctx;
   rmsNorm(gpu, recorder, {
-    rows: set.rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: set.x, weight, y: work.a, type: plan.operands,
-    ...(options.dual && plan.operands !== 'f32' && { y32: work.a32 }), ...(options.gather && { gather: options.gather }),
+    rows: set.rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: set.x, weight: layer.inputNorm,
+    y: work.a, type: plan.operands.attention, ...(gather && { gather }),
+  });
+}
+
+/** Operand type of a layer's MLP: a dense one is no place to save, there are few. */
+const expertOperands = ({ plan }: LayerContext, layer: DeviceLayer): OperandDtype => (layer.dense ? 'f32' : plan.operands.experts);
+
+/** The experts' input, and the router's where that must be another copy. */
+function normedForExperts(ctx: LayerContext, set: RowSet, layer: DeviceLayer): void {
+  const { gpu, recorder, work, config } = ctx;
+  const type = expertOperands(ctx, layer);
+  const apart = layer.router !== undefined && type !== 'f32';
+  rmsNorm(gpu, recorder, {
+    rows: set.rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: set.x, weight: layer.postAttentionNorm,
+    y: work.aExperts, type, ...(apart && { y32: work.aRouter }),
   });
 }
 
 /** Attention block of a chunk whose rows all go on. */
 export function recordAttention(ctx: LayerContext, layer: DeviceLayer, set: RowSet, chunk: Chunk, keysSeen: number): void {
   const { gpu, recorder, work } = ctx;
-  normed(ctx, set, layer.inputNorm);
+  normed(ctx, set, layer);
   project(ctx, layer, set.rows, { first: 0, columns: layer.qkv.rows, bias: layer.qkvBias?.all });
   ropeKv(gpu, recorder, {
     ...ropeOptions(ctx, layer), parts: 'all', tokens: set.rows, firstToken: chunk.start,
@@ -118,7 +132,7 @@ export function recordAttention(ctx: LayerContext, layer: DeviceLayer, set: RowS
 export function recordKeysValues(ctx: LayerContext, layer: DeviceLayer, set: RowSet, chunk: Chunk): void {
   const { gpu, recorder, work, config } = ctx;
   const queryWidth = config.numAttentionHeads * config.headDim;
-  normed(ctx, set, layer.inputNorm);
+  normed(ctx, set, layer);
   project(ctx, layer, set.rows, { first: queryWidth, columns: layer.qkv.rows - queryWidth, bias: layer.qkvBias?.kv });
   ropeKv(gpu, recorder, {
     ...ropeOptions(ctx, layer), parts: 'kv', tokens: set.rows, firstToken: chunk.start,
@@ -131,7 +145,7 @@ export function recordLastQueries(ctx: LayerContext, layer: DeviceLayer, first: 
   const { gpu, recorder, work, config } = ctx;
   const queryWidth = config.numAttentionHeads * config.headDim;
   const rows = slice(work.lastRows, first * 4, set.rows * 4);
-  normed(ctx, { rows: set.rows, x: work.x }, layer.inputNorm, { gather: rows });
+  normed(ctx, { rows: set.rows, x: work.x }, layer, rows);
   project(ctx, layer, set.rows, { first: 0, columns: queryWidth, bias: layer.qkvBias?.q });
   ropeKv(gpu, recorder, {
     ...ropeOptions(ctx, layer), parts: 'q', tokens: set.rows, firstToken: first,
@@ -150,7 +164,7 @@ function route(ctx: LayerContext, layer: DeviceLayer, rows: number, experts: num
     return;
   }
   matmul(gpu, recorder, {
-    shape: plan.dense, a: plan.operands === 'f32' ? work.a : work.a32, aType: 'f32', b: layer.router, rows, out: work.routerLogits, outStride: experts,
+    shape: plan.dense, a: plan.operands.experts === 'f32' ? work.aExperts : work.aRouter, aType: 'f32', b: layer.router, rows, out: work.routerLogits, outStride: experts,
   });
   routerTopK(gpu, recorder, { tokens: rows, experts, topK, renormalise: config.normTopkProb, logits: work.routerLogits, ids: work.ids, weights: work.weights });
   ctx.count(2 * rows * experts * config.hiddenSize);
@@ -163,16 +177,16 @@ export function recordExperts(ctx: LayerContext, layer: DeviceLayer, set: RowSet
   const { gpu, recorder, plan, work, config } = ctx;
   const { layout, experts, topK } = source;
   const stride = rowStride(config);
-  normed(ctx, set, layer.postAttentionNorm, { dual: layer.router !== undefined });
+  normedForExperts(ctx, set, layer);
   route(ctx, layer, set.rows, experts, topK);
   expertSort(gpu, recorder, {
     tokens: set.rows, experts, topK, tileRows: tileRows(plan.grouped), ids: work.ids, counts: work.counts, ranks: work.ranks,
     offsets: work.offsets, tileBase: work.tileBase, tiles: work.expertTiles, rowToken: work.rowToken, pairRow: work.pairRow,
   });
   const maxTiles = maxExpertTiles(set.rows * topK, experts, tileRows(plan.grouped));
-  const common = { shape: plan.grouped, aType: plan.operands, bType: layout.dtype, banks: source.banks, sorted: { tiles: work.expertTiles, tileBase: work.tileBase, maxTiles } };
+  const common = { shape: plan.grouped, aType: expertOperands(ctx, layer), bType: layout.dtype, banks: source.banks, sorted: { tiles: work.expertTiles, tileBase: work.tileBase, maxTiles } };
   groupedSwiglu(gpu, recorder, {
-    ...common, a: work.a, k: config.hiddenSize, columns: layout.upRow, matrixOffset: 0, out: work.act, upRow: layout.upRow, rowToken: work.rowToken,
+    ...common, a: work.aExperts, k: config.hiddenSize, columns: layout.upRow, matrixOffset: 0, out: work.act, upRow: layout.upRow, rowToken: work.rowToken,
   });
   groupedMatmul(gpu, recorder, { ...common, a: work.act, k: layout.intermediateSize, columns: stride, matrixOffset: layout.downOffset, out: work.y });
   combine(gpu, recorder, { tokens: set.rows, stride, topK, y: work.y, pairRow: work.pairRow, weights: work.weights, x: set.x });

@@ -24,7 +24,7 @@ type Sizes = Readonly<Record<(typeof BUFFERS)[number], number>>;
 
 const BUFFERS = [
   'tokens', 'positions', 'kvSlots', 'blockTable', 'tiles', 'lastRows', 'lastPositions', 'lastTiles', 'candidates',
-  'x', 'xLast', 'a', 'a32', 'qkv', 'q', 'keys', 'values', 'attended',
+  'x', 'xLast', 'a', 'aExperts', 'aRouter', 'qkv', 'q', 'keys', 'values', 'attended',
   'routerLogits', 'ids', 'weights', 'counts', 'ranks', 'rowToken', 'pairRow', 'offsets', 'tileBase', 'expertTiles',
   'act', 'y', 'hiddenLast', 'logits',
 ] as const;
@@ -40,16 +40,17 @@ export function workspaceSizes(config: ModelConfig, plan: KernelPlan, c: Capacit
   const kvWidth = numKeyValueHeads * headDim;
   const hasDense = layerIsMoe.includes(false);
   const pairs = rows * Math.max(numExpertsPerTok, 1);
-  const act = Math.max(packedBytes(pairs, config.moeIntermediateSize, plan.operands), hasDense ? packedBytes(rows, config.intermediateSize, plan.operands) : 0);
-  const operand = plan.operands === 'f32' ? 4 : 2;
+  const act = Math.max(packedBytes(pairs, config.moeIntermediateSize, plan.operands.experts), hasDense ? packedBytes(rows, config.intermediateSize, 'f32') : 0);
+  const operand = plan.operands.attention === 'f32' ? 4 : 2;
   const attentionTiles = Math.ceil(c.batchTokens / attentionRows(plan.attention)) + c.sequences + Math.ceil(c.batchTokens / rows) * (TILE_ALIGN + 1);
-  const kv = kvBytes(c.blocks, numKeyValueHeads, headDim, plan.operands);
+  const kv = kvBytes(c.blocks, numKeyValueHeads, headDim, plan.operands.attention);
   return {
     tokens: c.batchTokens * WORD, positions: c.batchTokens * WORD, kvSlots: c.batchTokens * WORD, blockTable: c.blocks * WORD,
     tiles: attentionTiles * 16, lastRows: c.sequences * WORD, lastPositions: c.sequences * WORD, lastTiles: c.sequences * 16, candidates: c.candidates * WORD,
     x: c.batchTokens * hidden * WORD, xLast: c.sequences * hidden * WORD,
-    a: packedBytes(rows, hiddenSize, plan.operands), a32: plan.operands === 'f32' ? 0 : packedBytes(rows, hiddenSize, 'f32'),
-    qkv: rows * (queryWidth + 2 * kvWidth) * WORD, q: rows * queryWidth * operand, keys: kv, values: kv, attended: packedBytes(rows, queryWidth, plan.operands),
+    a: packedBytes(rows, hiddenSize, plan.operands.attention), aExperts: packedBytes(rows, hiddenSize, hasDense ? 'f32' : plan.operands.experts),
+    aRouter: plan.operands.experts === 'f32' ? 0 : packedBytes(rows, hiddenSize, 'f32'),
+    qkv: rows * (queryWidth + 2 * kvWidth) * WORD, q: rows * queryWidth * operand, keys: kv, values: kv, attended: packedBytes(rows, queryWidth, plan.operands.attention),
     routerLogits: rows * numExperts * WORD, ids: pairs * WORD, weights: pairs * WORD,
     counts: numExperts * WORD, ranks: pairs * WORD, rowToken: pairs * WORD, pairRow: pairs * WORD,
     offsets: (numExperts + 1) * WORD, tileBase: (numExperts + 1) * WORD,
@@ -76,7 +77,7 @@ export function fitChunk(config: ModelConfig, plan: KernelPlan, wanted: number, 
 
 /** Most tokens of a batch so that keys, values and index arrays fit one binding each. */
 export function maxBatchTokens(config: ModelConfig, plan: KernelPlan, maxBindingBytes: number): number {
-  const perBlock = kvBytes(1, config.numKeyValueHeads, config.headDim, plan.operands);
+  const perBlock = kvBytes(1, config.numKeyValueHeads, config.headDim, plan.operands.attention);
   return Math.floor(maxBindingBytes / perBlock) * BLOCK_TOKENS;
 }
 

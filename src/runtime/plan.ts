@@ -20,14 +20,22 @@ export const attentionShapeSchema = z.discriminatedUnion('kind', [
 export type AttentionShape = z.infer<typeof attentionShapeSchema>;
 
 export const kernelPlanSchema = z.object({
-  /** Element type of activations where they are operands of a product (and of q, k, v); sums are always f32. */
-  operands: z.enum(['f32', 'f16']),
+  /**
+   * Element type of activations where they are operands of a product; sums and the residual stream are always f32.
+   * Attention and experts are told apart, because rounding before the softmax costs far more accuracy than rounding before an expert.
+   */
+  operands: z.object({
+    /** Input of QKV and of the output projection; q, k and v. */
+    attention: z.enum(['f32', 'f16']),
+    /** Input of the experts' products (the router's is f32 always). */
+    experts: z.enum(['f32', 'f16']),
+  }),
   dense: matmulShapeSchema,
   grouped: matmulShapeSchema,
   attention: attentionShapeSchema,
 });
 export type KernelPlan = z.infer<typeof kernelPlanSchema>;
-export type OperandDtype = KernelPlan['operands'];
+export type OperandDtype = KernelPlan['operands']['attention'];
 
 /** Rows of one workgroup's tile. */
 export const tileRows = (shape: MatmulShape): number => (shape.kind === 'tiled' ? 64 : shape.R);
@@ -39,14 +47,14 @@ export const attentionRows = (shape: AttentionShape): number => (shape.kind === 
 const SMALL_SUBGROUP = 16;
 
 /** Sound settings for an adapter that was not tuned. */
-export function defaultPlan(gpu: GpuDevice, operands: OperandDtype = 'f32'): KernelPlan {
+export function defaultPlan(gpu: GpuDevice, operands: KernelPlan['operands'] = { attention: 'f32', experts: 'f32' }): KernelPlan {
   const L = gpu.subgroupSize;
   if (L < 4 || L > SMALL_SUBGROUP) return { operands, dense: { kind: 'tiled' }, grouped: { kind: 'tiled' }, attention: { kind: 'tiled' } };
   const R = Math.max(8, 2 * L);
   return {
     operands,
-    dense: { kind: 'broadcast', L, R, C: 4 },
-    grouped: { kind: 'broadcast', L, R, C: 4 },
+    dense: { kind: 'broadcast', L, R, C: 2 },
+    grouped: { kind: 'broadcast', L, R, C: 2 },
     attention: { kind: 'broadcast', L, QB: 2, KT: 16 },
   };
 }
