@@ -52,7 +52,7 @@ const BATCH_TOKENS = 4096;
 const FIRST_MAILS = 24;
 
 const runOptions = ({ ranks, adapters }: DemoFlags): RunOptions & TaskFlags => ({
-  model: MODEL, ranks, adapters, strategy: 'asyncep', batchTokens: BATCH_TOKENS, precision: 'f32',
+  model: MODEL, ranks, adapters, strategy: 'asyncep', batchTokens: BATCH_TOKENS,
   labels: ['spam', 'ham'], template: join(MODEL, 'template.jinja'),
 });
 

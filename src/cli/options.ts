@@ -15,8 +15,8 @@ export interface RunOptions extends ModelFlags {
   readonly adapters: readonly string[];
   /** Tokens of one pass at most. */
   readonly batchTokens: number;
-  /** Element type of the packed weights. */
-  readonly precision: Precision;
+  /** Element type of weights on the device; as stored when not given. */
+  readonly precision?: Precision;
   readonly trace?: string;
 }
 
@@ -52,7 +52,7 @@ export const withRunOptions = (command: Command): Command => command
   .addOption(new Option('--strategy <name>', 'how experts come to a rank').choices(STRATEGIES).default('asyncep'))
   .option('--adapters <list>', 'parts of adapter names, one per rank in turn (see doctor)', commaList, [])
   .option('--batch-tokens <n>', 'tokens of one pass at most, unless one prompt is longer', wholeNumber(1), 4096)
-  .addOption(new Option('--precision <type>', 'element type of weights on the device').choices(PRECISIONS).default('f32'))
+  .addOption(new Option('--precision <type>', 'element type of weights on the device; as stored when not given').choices(PRECISIONS))
   .option('--trace <file>', 'write the timeline as Chrome trace JSON, for ui.perfetto.dev');
 
 /** Adds the flags of {@link OutputOptions}. */

@@ -104,7 +104,8 @@ export async function openSession(model: ChosenModel, options: RunOptions, progr
   const log: Log = { passes: [], events: [], wallMs: 0 };
   const { ranks, strategy, adapters, batchTokens, precision } = options;
   const cluster = await launchCluster({
-    model: model.source, ranks, strategy, adapters, batchTokens, dtype: precision, tuning: await loadTuning(),
+    model: model.source, ranks, strategy, adapters, batchTokens, tuning: await loadTuning(),
+    ...(precision === undefined ? {} : { dtype: precision }),
     onProgress: ({ phase, done, total }) => progress.update(PHASES[phase], done, total),
     ...(trace ? { onTrace: (events: readonly TraceEvent[]) => void log.events.push(...events) } : {}),
   });

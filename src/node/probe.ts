@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { z } from 'zod';
 import { AdapterError } from '../errors.ts';
 import { listAdapters, openGpu } from './gpu.ts';
+import { programArguments } from './program-arguments.ts';
 
 const adapterReport = z.object({
   backend: z.string(),
@@ -36,9 +37,8 @@ const PROBE_TIMEOUT_MS = 60_000;
  * @throws AdapterError when the child crashes or does not end within a minute
  */
 export async function probeAdapters(): Promise<AdapterReport[]> {
-  const program = fileURLToPath(import.meta.url);
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, program], {
+    const { stdout } = await promisify(execFile)(process.execPath, programArguments(import.meta.url), {
       timeout: PROBE_TIMEOUT_MS,
       maxBuffer: 16 * 2 ** 20,
     });
