@@ -36,7 +36,7 @@ function chosen(judged: readonly Judged[]): Judged[] {
 function mailTable(judged: readonly Judged[]): string {
   const rows = newTable(['subject', 'answer', 'probability', 'truth', '']);
   for (const mail of chosen(judged)) {
-    const subject = oneLine(mail.value.text.split('\n', 1)[0] ?? '', 50);
+    const subject = oneLine((mail.value.text.split('\n', 1)[0] ?? '').replace(/^Subject: /, ''), 50);
     rows.push([subject, mail.verdict.answer, formatPercent(mail.verdict.probability), mail.value.label, isRight(mail) ? '' : 'wrong']);
   }
   return rows.toString();

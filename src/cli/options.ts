@@ -11,8 +11,8 @@ export type Precision = (typeof PRECISIONS)[number];
 export interface RunOptions extends ModelFlags {
   readonly ranks: number;
   readonly strategy: Strategy;
-  /** One per rank in turn; empty: the preferred adapter of the machine. */
-  readonly adapters: readonly string[];
+  /** One per rank in turn; the preferred adapter of the machine when not given. */
+  readonly adapters?: readonly string[];
   /** Tokens of one pass at most. */
   readonly batchTokens: number;
   /** Element type of weights on the device; as stored when not given. */
@@ -50,7 +50,7 @@ export const withRunOptions = (command: Command): Command => command
   .option('--layers <n>', 'with random weights: only the first n layers', wholeNumber(1))
   .option('--ranks <n>', 'device processes that share the experts', wholeNumber(1), 1)
   .addOption(new Option('--strategy <name>', 'how experts come to a rank').choices(STRATEGIES).default('asyncep'))
-  .option('--adapters <list>', 'parts of adapter names, one per rank in turn (see doctor)', commaList, [])
+  .option('--adapters <list>', 'parts of adapter names, one per rank in turn (see doctor)', commaList)
   .option('--batch-tokens <n>', 'tokens of one pass at most, unless one prompt is longer', wholeNumber(1), 4096)
   .addOption(new Option('--precision <type>', 'element type of weights on the device; as stored when not given').choices(PRECISIONS))
   .option('--trace <file>', 'write the timeline as Chrome trace JSON, for ui.perfetto.dev');

@@ -102,7 +102,7 @@ const PHASES = { loading: 'loading', 'warm-up': 'warming up', passes: 'sequences
  */
 export async function openSession(model: ChosenModel, options: RunOptions, progress: Progress, trace: boolean): Promise<Session> {
   const log: Log = { passes: [], events: [], wallMs: 0 };
-  const { ranks, strategy, adapters, batchTokens, precision } = options;
+  const { ranks, strategy, adapters = [], batchTokens, precision } = options;
   const cluster = await launchCluster({
     model: model.source, ranks, strategy, adapters, batchTokens, tuning: await loadTuning(),
     ...(precision === undefined ? {} : { dtype: precision }),

@@ -72,6 +72,7 @@ function drawRank(events: readonly TraceEvent[], rank: number, window: Window): 
  */
 export function drawSchedule(events: readonly TraceEvent[], options: PictureOptions = {}): string {
   const window = windowOf(events, options);
+  events = events.filter(({ args }) => args?.['kind'] !== 'copy'); // a moment on the device; it would hide the bar of the gather
   if (window === undefined || window.toUs <= window.fromUs) return '';
   const ranks = [...new Set(events.map(({ rank }) => rank))].toSorted((a, b) => a - b);
   const axis = `${' '.repeat(LABEL_COLUMNS)}0${`${((window.toUs - window.fromUs) / 1000).toFixed(1)} ms`.padStart(window.columns - 1)}`;
