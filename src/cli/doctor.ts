@@ -1,6 +1,7 @@
 /** `asyncep doctor`: what this machine offers, what is missing, and how to get it. */
 import type { Command } from 'commander';
 import { AdapterError } from '../errors.ts';
+import { dumpShaders } from '../node/dump-shaders.ts';
 import { examine, type Findings } from '../node/machine.ts';
 import { describeFindings } from './doctor-text.ts';
 
@@ -31,6 +32,9 @@ async function doctor(options: DoctorOptions): Promise<void> {
   const findings = await examine();
   process.stdout.write(options.json ? `${JSON.stringify(findings, null, 2)}\n` : describeFindings(findings));
   failWithoutAdapter(findings);
+  if (options.dumpShaders === undefined) return;
+  const files = await dumpShaders(options.dumpShaders);
+  process.stderr.write(`wrote ${files.length} kernels to ${options.dumpShaders}\n`);
 }
 
 function failWithoutAdapter({ adapters }: Findings): void {

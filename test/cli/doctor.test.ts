@@ -1,8 +1,12 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeFindings } from '../../src/cli/doctor-text.ts';
 import { formatBytes, formatFlops, oneLine } from '../../src/cli/format.ts';
 import type { Findings } from '../../src/node/machine.ts';
-import { run } from './run.ts';
+import { run, scratch } from './run.ts';
+
+const { folder } = scratch();
 
 describe('doctor', () => {
   it('finds the adapters, the shared memory and the versions of this machine', async () => {
@@ -16,6 +20,16 @@ describe('doctor', () => {
       expect(limits['maxStorageBufferBindingSize']).toBeGreaterThanOrEqual(128 * 2 ** 20);
     }
     expect(findings.sharedMemory.writable).toBe(true);
+  });
+
+  it('writes the expanded text of every kernel of a pass', async () => {
+    const { exitCode, stderr } = await run('doctor', '--dump-shaders', join(folder, 'wgsl'));
+    const files = readdirSync(join(folder, 'wgsl'));
+    expect([exitCode, stderr]).toEqual([0, `wrote ${files.length} kernels to ${join(folder, 'wgsl')}\n`]);
+    for (const kernel of ['attention', 'candidate-head', 'combine', 'embedding', 'matmul', 'rmsnorm', 'router-topk']) {
+      expect(files.some((name) => name.startsWith(kernel)), kernel).toBe(true);
+    }
+    for (const name of files) expect(readFileSync(join(folder, 'wgsl', name), 'utf8')).toMatch(/^\/\/ \S+ \{.*\}\n[^]*@compute/);
   });
 
   it('says what is missing and how to get it', () => {
