@@ -48,7 +48,7 @@ export function ropeKv(gpu: GpuDevice, recorder: Recorder, op: RopeKv): void {
   const kvHeads = op.parts === 'q' ? 0 : op.kvHeads;
   const heads = queryHeads + 2 * kvHeads;
   const kernel = gpu.pipelines.get('rope-kv', { d: op.headDim, kvType: op.type, parts: op.parts });
-  const params = [op.tokens, heads, queryHeads, kvHeads, heads * op.headDim, f32(op.eps), op.firstToken, op.headDim / 8];
+  const params = [op.tokens, heads, queryHeads, kvHeads, op.headDim / 4, f32(op.eps), op.firstToken];
   const buffers = [op.qkv, op.positions, op.rope, op.norms, ...(op.q ? [op.q] : []), ...(op.kvSlots && op.kv ? [op.kvSlots, op.kv.keys, op.kv.values] : [])];
   const groups = Math.ceil((op.tokens * heads) / THREADS);
   recorder.dispatch(kernel, params, buffers, Math.min(groups, MAX_GROUPS_X), Math.ceil(groups / MAX_GROUPS_X));

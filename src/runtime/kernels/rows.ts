@@ -1,11 +1,12 @@
 /** Kernels that work row by row: embedding, RMSNorm, gathering of rows, candidate head. */
 import type { GpuDevice } from '../device.ts';
+import { CELL } from '../layout.ts';
 import { cellsOf, type PackedMatrix } from '../matrix.ts';
 import type { OperandDtype } from '../plan.ts';
 import { f32, type Binding, type Recorder } from '../recorder.ts';
 
 const THREADS = 64;
-const MAX_GROUPS = 32768; // rmsnorm.wgsl counts rows in lines of this many groups
+const MAX_GROUPS = 32768; // rmsnorm.wgsl counts panels in lines of this many groups
 const groups = (n: number): number => Math.ceil(n / THREADS);
 
 /** x[t] = table[tokens[t]]; x is f32 row-major, its rows padded to a multiple of 8. */
@@ -34,10 +35,11 @@ export interface RmsNorm {
 }
 
 export function rmsNorm(gpu: GpuDevice, recorder: Recorder, op: RmsNorm): void {
-  const kernel = gpu.pipelines.get('rmsnorm', { aType: op.type, dual: op.y32 !== undefined, gather: op.gather !== undefined });
+  const kernel = gpu.pipelines.get('rmsnorm', { L: gpu.subgroupSize, aType: op.type, dual: op.y32 !== undefined, gather: op.gather !== undefined });
   const buffers = [op.x, op.weight, op.y, ...(op.y32 ? [op.y32] : []), ...(op.gather ? [op.gather] : [])];
-  const params = [op.rows, cellsOf(op.hidden), op.hidden, f32(op.eps), 0];
-  recorder.dispatch(kernel, params, buffers, Math.min(op.rows, MAX_GROUPS), Math.ceil(op.rows / MAX_GROUPS));
+  const params = [op.rows, cellsOf(op.hidden), op.hidden, f32(op.eps)];
+  const panels = Math.ceil(op.rows / CELL);
+  recorder.dispatch(kernel, params, buffers, Math.min(panels, MAX_GROUPS), Math.ceil(panels / MAX_GROUPS));
 }
 
 /** out[r] = x[rows[r]]; `stride` elements a row, a multiple of 4. */
