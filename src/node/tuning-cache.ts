@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { cacheDir } from './cache-dir.ts';
 import { packageRoot } from './shaders.ts';
 
@@ -11,12 +12,18 @@ type Tuning = Record<string, unknown>;
 
 let file: Promise<string> | undefined;
 
-/** Other shaders, another package or another kernel of the system: measure anew. */
+/** Kernels, and the code that chooses among them and measures them: this module's sibling folder, in src/ as in dist/. */
+const SOURCES = [join(packageRoot, 'shaders'), fileURLToPath(new URL('../runtime', import.meta.url))];
+
+async function filesIn(folder: string): Promise<string[]> {
+  const names = (await readdir(folder, { recursive: true })).filter((name) => /\.(wgsl|ts|js)$/.test(name));
+  return names.toSorted().map((name) => join(folder, name));
+}
+
+/** Other kernels, another tuner or another kernel of the system: measure anew. */
 async function tuningFile(): Promise<string> {
-  const shaders = join(packageRoot, 'shaders');
-  const names = (await readdir(shaders, { recursive: true })).filter((name) => name.endsWith('.wgsl')).toSorted();
   const hash = createHash('sha256').update(release());
-  for (const path of [join(packageRoot, 'package.json'), ...names.map((name) => join(shaders, name))]) hash.update(await readFile(path));
+  for (const folder of SOURCES) for (const path of await filesIn(folder)) hash.update(await readFile(path));
   return cacheDir(`tuning-${hash.digest('hex').slice(0, 16)}.json`);
 }
 
