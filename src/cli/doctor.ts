@@ -11,6 +11,12 @@ Examples:
   $ asyncep doctor --json | jq '.adapters[].name'
   $ asyncep doctor --dump-shaders /tmp/wgsl     # the WGSL that the preferred adapter runs
 
+Environment:
+  ASYNCEP_PACING=on|off      sleep between turns while the device works (default: on software adapters only)
+  ASYNCEP_CACHE_DIR=DIR      tuning results and SwiftShader (default: asyncep in the user's cache folder)
+  ASYNCEP_SWIFTSHADER=FILE   its vk_swiftshader_icd.json, or off to hide it
+  VK_DRIVER_FILES=A:B        Vulkan drivers to look at instead of the system's
+
 Exit code 3 when no adapter can be used.`;
 
 interface DoctorOptions {
