@@ -27,8 +27,11 @@ export interface ComputeEvent {
   readonly startMs: number;
   readonly durationMs: number;
   readonly layer?: number;
+  /** This rank's own count of passes, from 0; warm-up passes are below. */
+  readonly pass: number;
 }
 
+/** Events count passes as the rank has them, from 0; warm-up passes are below. */
 export interface BackendHooks {
   trace(event: StreamEvent | ComputeEvent): void;
 }

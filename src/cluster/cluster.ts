@@ -7,7 +7,7 @@ import type { StreamSettings } from '../strategy/context.ts';
 import type { Strategy } from '../strategy/index.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { TraceEvent } from '../trace/events.ts';
-import { splitIntoBatches } from './batching.ts';
+import { splitIntoBatches, type Batch } from './batching.ts';
 import type { ModelSource, PassStats, RankSetup, Tuning } from './messages.ts';
 import { RankProcess, type Reply } from './rank-process.ts';
 
@@ -136,7 +136,7 @@ class RunningCluster implements Cluster {
     const published = await this.#all((process) => process.ask({ type: 'publish' }, 'published', 'packing its experts'));
     const addresses = published.map(({ address }) => address);
     await this.#all((process) => process.ask({ type: 'prepare', addresses, tuning: this.tuning }, 'prepared', 'loading weights onto the device'));
-    if (this.options.strategy === 'resident') for (const process of this.#processes) process.tell({ type: 'release' }, 'waiting for work');
+    if (this.options.strategy === 'resident') for (const process of this.#processes) process.tell({ type: 'release' });
     const warmed = await this.#warm();
     this.ranks.push(...this.#processes.map(({ rank, pid }) => {
       const { adapter, software } = hellos[rank] as Reply<'hello'>;
@@ -203,22 +203,36 @@ class RunningCluster implements Cluster {
     const startMs = performance.now();
     const queue = splitIntoBatches(sequences.map(({ length }) => length), this.options.batchTokens ?? 4096);
     const result: RunResult = { logits: sequences.map(() => NO_LOGITS), passes: [], wallMs: 0 };
-    let done = 0;
-    this.options.onProgress?.({ phase: 'passes', done, total: sequences.length });
-    await this.#all(async (process) => {
-      for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
-        const { logits, width, stats, memory } = await this.#pass(process, batch.map((index) => sequences[index] as Uint32Array), candidates);
-        for (const [row, index] of batch.entries()) {
-          const own = logits.slice(row * width, (row + 1) * width);
-          result.logits[index] = own;
-          onLogits?.(index, own);
-        }
-        result.passes.push(stats);
-        (this.ranks[process.rank] as RankInfo).memory = memory;
-        this.options.onProgress?.({ phase: 'passes', done: (done += batch.length), total: sequences.length });
+    const answered = (batch: Batch, { logits, width, stats, memory }: Reply<'result'>): void => {
+      for (const [row, index] of batch.entries()) {
+        const own = logits.slice(row * width, (row + 1) * width);
+        result.logits[index] = own;
+        onLogits?.(index, own);
       }
+      result.passes.push(stats);
+      (this.ranks[stats.rank] as RankInfo).memory = memory;
+    };
+    let done = 0;
+    const total = sequences.length;
+    this.options.onProgress?.({ phase: 'passes', done, total });
+    await this.#share(queue, async (process, batch) => {
+      answered(batch, await this.#pass(process, batch.map((index) => sequences[index] as Uint32Array), candidates));
+      this.options.onProgress?.({ phase: 'passes', done: (done += batch.length), total });
     });
     return { ...result, wallMs: performance.now() - startMs };
+  }
+
+  /**
+   * Each rank takes batches as it gets free. A second one waits at the rank, so that its device need not stand still until the logits of
+   * the first have come here; not so at the end, when whoever is free should take what is left.
+   */
+  async #share(queue: Batch[], run: (process: RankProcess, batch: Batch) => Promise<void>): Promise<void> {
+    const lane = async (process: RankProcess, leave: number): Promise<void> => {
+      while (queue.length > leave) await run(process, queue.shift() as Batch);
+    };
+    const first = this.#all((process) => lane(process, 0));
+    const second = this.#all((process) => lane(process, this.#processes.length));
+    await Promise.all([first, second]);
   }
 
   async #pass(process: RankProcess, sequences: Uint32Array[], candidates: Uint32Array | null): Promise<Reply<'result'>> {

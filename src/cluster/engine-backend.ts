@@ -11,7 +11,7 @@ import type { PackedDtype } from '../runtime/layout.ts';
 import { defaultPlan, kernelPlanSchema, type KernelPlan } from '../runtime/plan.ts';
 import { createStream, type CountedStream } from '../strategy/index.ts';
 import { compareMemory, expertMemory, type MemoryRow } from '../strategy/memory.ts';
-import type { StreamStats } from '../strategy/stats.ts';
+import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
 import type { BackendHooks, OpenBackend, RankBackend, RankBatch, RankOutput } from './backend.ts';
 import { DeviceClock } from './device-clock.ts';
 import { WorkspaceDemand, weightMemory } from './engine-memory.ts';
@@ -34,6 +34,9 @@ function geometryOf(weights: ModelWeights, dtype: PackedDtype, world: number): S
   return { modelHash, dtype, world, numExperts: config.numExperts, expertBytes: expertLayout(config, dtype).expertBytes, layers };
 }
 
+/** Passes before the first real one. */
+const WARM_PASSES = 2;
+
 /** What `prepare` makes. */
 interface Prepared {
   readonly engine: Engine;
@@ -48,6 +51,7 @@ class EngineBackend implements RankBackend {
   readonly #dtype: PackedDtype;
   readonly #blob: Uint8Array;
   readonly #clock = new DeviceClock();
+  #passesSeen = 0;
   #prepared: Prepared | null = null;
 
   constructor(
@@ -83,7 +87,7 @@ class EngineBackend implements RankBackend {
       device: gpu.device, wait: (promise) => gpu.wait(promise), createBuffer: (label, size, usage) => gpu.createBuffer(label, size, usage),
       rank: setup.rank, geometry, readers, bankBytes: gpu.maxBindingBytes,
       settings: { ...setup.stream, ...(timestamps ? { timeCopies: true } : {}) },
-      ...(setup.trace ? { trace: (event) => event.track !== 'copy' && this.hooks.trace(event) } : {}),
+      ...(setup.trace ? { trace: (event) => this.#traceStream(event) } : {}),
     });
     this.#prepared = { engine, stream, demand: new WorkspaceDemand(weights.config, plan, engine.chunkTokens, timestamps) };
   }
@@ -105,30 +109,37 @@ class EngineBackend implements RankBackend {
     const { engine, stream, demand } = this.#ready;
     const { logits, stats } = await engine.forward({ sequences: batch.sequences.map((tokens) => ({ tokens })), candidates: batch.candidates }, stream);
     demand.add(batch);
-    await this.#traceCompute(engine, stats.endMs);
+    await this.#traceCompute(engine);
     const { flops, startMs, endMs } = stats;
     return { logits, width: batch.candidates?.length ?? this.weights.config.vocabSize, flops, engine: { computeMs: endMs - startMs } };
   }
 
-  async #traceCompute(engine: Engine, endMs: number): Promise<void> {
+  /** Copies are told with the device's times, see {@link takeStats}. */
+  #traceStream(event: StreamEvent): void {
+    if (event.track !== 'copy') this.hooks.trace({ ...event, pass: event.pass - WARM_PASSES });
+  }
+
+  async #traceCompute(engine: Engine): Promise<void> {
     if (!this.setup.trace) return;
     const intervals = await engine.takeIntervals();
     if (intervals.length === 0) return;
-    this.#clock.sighted(Math.max(...intervals.map((interval) => interval.endMs)), endMs);
-    for (const interval of intervals) {
-      const layer = /^layer (\d+)$/.exec(interval.label)?.[1];
+    this.#clock.sighted(Math.max(...intervals.map((interval) => interval.endMs)), performance.now());
+    for (const { label, startMs, endMs } of intervals) {
+      // Passes overlap, so what was read may reach into the next one; each begins with its embedding.
+      if (label === 'embedding') this.#passesSeen++;
+      const layer = /^layer (\d+)$/.exec(label)?.[1];
       this.hooks.trace({
-        track: 'compute', name: interval.label, startMs: this.#clock.toHost(interval.startMs), durationMs: interval.endMs - interval.startMs,
-        ...(layer === undefined ? {} : { layer: Number(layer) }),
+        track: 'compute', name: label, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs,
+        pass: this.#passesSeen - 1 - WARM_PASSES, ...(layer === undefined ? {} : { layer: Number(layer) }),
       });
     }
   }
 
   takeStats(): StreamStats {
     const stats = this.#ready.stream.takeStats();
-    for (const { layer, startNs, endNs } of stats.copies) {
+    for (const { layer, pass, startNs, endNs } of stats.copies) {
       const [startMs, endMs] = [Number(startNs) / 1e6, Number(endNs) / 1e6];
-      this.hooks.trace({ track: 'copy', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer });
+      this.hooks.trace({ track: 'copy', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer, pass: pass - WARM_PASSES });
     }
     return stats;
   }

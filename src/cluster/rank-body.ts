@@ -34,7 +34,7 @@ export async function runRank(channel: RankChannel, openBackend: OpenBackend): P
   }
 }
 
-/** Runs the messages in order; resolves at `close`, rejects with the first failure. */
+/** Runs the messages in order (passes overlap); resolves at `close`, rejects with the first failure. */
 function serve(channel: RankChannel, rank: Rank): Promise<void> {
   return new Promise((resolve, reject) => {
     let last: Promise<void> = Promise.resolve();
@@ -42,6 +42,7 @@ function serve(channel: RankChannel, rank: Rank): Promise<void> {
       last = last.then(() => (message.type === 'close' ? resolve() : rank.handle(message)));
       last.catch(reject);
     });
+    rank.passFailed.catch(reject);
   });
 }
 
@@ -53,7 +54,9 @@ class Rank {
   #transport: SharedMemoryTransport | null = null;
   #readers: ShardReader[] = [];
   #events: TraceEvent[] = [];
-  #pass = -1;
+  #failPass!: (error: unknown) => void;
+  /** Rejects when a pass fails. */
+  readonly passFailed = new Promise<never>((_, reject) => (this.#failPass = reject));
 
   constructor(
     private readonly channel: RankChannel,
@@ -68,7 +71,8 @@ class Rank {
       case 'prepare': return this.#prepare(message);
       case 'release': return this.#release();
       case 'warm': return this.#warm();
-      case 'pass': return this.#forward(message);
+      // Not awaited: the next pass is recorded while this one computes.
+      case 'pass': return void this.#forward(message).catch(this.#failPass);
       default: message satisfies never;
     }
   }
@@ -87,8 +91,8 @@ class Rank {
     this.channel.send({ type: 'hello', adapter, software, modelHash: geometry.modelHash });
   }
 
-  #record({ track, name, startMs, durationMs, layer }: Parameters<BackendHooks['trace']>[0]): void {
-    const args: Record<string, string | number> = { pass: this.#pass, ...(layer === undefined ? {} : { layer }), ...(track === 'copy' ? { kind: 'copy' } : {}) };
+  #record({ track, name, startMs, durationMs, layer, pass }: Parameters<BackendHooks['trace']>[0]): void {
+    const args: Record<string, string | number> = { pass, ...(layer === undefined ? {} : { layer }), ...(track === 'copy' ? { kind: 'copy' } : {}) };
     this.#events.push({
       name, rank: (this.#setup as RankSetup).rank, track: track === 'copy' ? 'gather' : track,
       startUs: epochUs(startMs), durationUs: durationMs * 1000, args,
@@ -130,7 +134,6 @@ class Rank {
   }
 
   async #forward({ pass, sequences, candidates }: Message<'pass'>): Promise<void> {
-    this.#pass = pass;
     const startMs = performance.now();
     const { logits, width, flops, engine } = await this.#open.forward({ sequences, candidates }, pass);
     const wallMs = performance.now() - startMs;

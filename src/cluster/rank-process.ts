@@ -21,10 +21,14 @@ const BIRTH_MS = 60_000;
 const DRIVER_NOISE = /artificially reduced from/;
 
 interface Expected {
-  readonly type: FromRank['type'];
+  /** What the process is busy with, for messages. */
+  readonly doing: string;
   resolve(message: FromRank): void;
   reject(error: Error): void;
 }
+
+/** Several passes may be under way; all other steps come one by one. */
+const replyKey = (type: FromRank['type'], message: ToRank | FromRank): string => ('pass' in message ? `${type} ${message.pass}` : type);
 
 export class RankProcess {
   readonly pid: number;
@@ -33,8 +37,8 @@ export class RankProcess {
   readonly #child: ChildProcess;
   readonly #stderr: string[] = [];
   readonly #watchdog: NodeJS.Timeout;
-  #expected: Expected | null = null;
-  #doing = 'starting';
+  /** Replies that are due, by {@link replyKey}. */
+  readonly #expected = new Map<string, Expected>();
   #lastSignMs = performance.now();
   #born = false;
   #error: AsyncepError | null = null;
@@ -66,24 +70,33 @@ export class RankProcess {
     this.#watchdog.unref();
   }
 
-  /** What the process is busy with, for messages. */
-  tell(message: ToRank, doing: string): void {
-    this.#doing = doing;
+  get #doing(): string {
+    return [...this.#expected.values()][0]?.doing ?? 'waiting for work';
+  }
+
+  /** Sends a message that has no reply. */
+  tell(message: ToRank): void {
     if (this.#error === null && this.#child.connected) this.#child.send(message, () => undefined);
   }
 
-  /** Sends `message` and waits for the reply of type `type`. @throws RankError (or what the rank reported) when none comes */
+  /**
+   * Sends `message` and waits for the reply of type `type` (of the same pass).
+   * @param doing what the rank is busy with until then, for messages
+   * @throws RankError (or what the rank reported) when none comes
+   */
   ask<T extends FromRank['type']>(message: ToRank, type: T, doing: string): Promise<Reply<T>> {
     if (this.#error !== null) return Promise.reject(this.#error);
-    const reply = new Promise<FromRank>((resolve, reject) => (this.#expected = { type, resolve, reject }));
-    this.tell(message, doing);
+    const reply = new Promise<FromRank>((resolve, reject) => {
+      this.#expected.set(replyKey(type, message), { doing, resolve, reject });
+    });
+    this.tell(message);
     return reply as Promise<Reply<T>>;
   }
 
   /** The rank ends on its own after `close`; that is no failure. */
   close(): void {
     this.#closing = true;
-    this.tell({ type: 'close' }, 'closing');
+    this.tell({ type: 'close' });
   }
 
   kill(): void {
@@ -101,10 +114,10 @@ export class RankProcess {
     if (message.type === 'heartbeat') return;
     if (message.type === 'failed') return this.#fail(reviveFailure(this.rank, message.error));
     if (message.type === 'progress' || message.type === 'trace') return this.events.message(message);
-    const expected = this.#expected;
-    if (expected?.type !== message.type) return this.#fail(new RankError(this.rank, `answered "${message.type}" while ${this.#doing}`));
-    this.#expected = null;
-    this.#doing = 'waiting for work';
+    const key = replyKey(message.type, message);
+    const expected = this.#expected.get(key);
+    if (expected === undefined) return this.#fail(new RankError(this.rank, `answered "${message.type}" while ${this.#doing}`));
+    this.#expected.delete(key);
     expected.resolve(message);
   }
 
@@ -131,7 +144,7 @@ export class RankProcess {
     if (this.#error !== null || this.#closing) return;
     this.#error = error;
     clearInterval(this.#watchdog);
-    this.#expected?.reject(error);
+    for (const expected of this.#expected.values()) expected.reject(error);
     this.events.failed(error);
   }
 }

@@ -9,6 +9,8 @@ const PAIRS = 512;
 /** One submit of copies on the device's clock, nanoseconds. */
 export interface CopyTime {
   readonly layer: number;
+  /** The stream's own count of passes, from 0. */
+  readonly pass: number;
   readonly startNs: bigint;
   readonly endNs: bigint;
 }
@@ -16,7 +18,7 @@ export interface CopyTime {
 export class CopyClock {
   readonly #querySet: GPUQuerySet;
   readonly #resolved: GPUBuffer;
-  #layers: number[] = [];
+  #stamped: Pick<CopyTime, 'layer' | 'pass'>[] = [];
   #times: CopyTime[] = [];
   #pending: Promise<void> = Promise.resolve();
 
@@ -34,32 +36,32 @@ export class CopyClock {
     this.#stamp(encoder, 0);
   }
 
-  end(encoder: GPUCommandEncoder, layer: number): void {
+  end(encoder: GPUCommandEncoder, { layer, pass }: Pick<CopyTime, 'layer' | 'pass'>): void {
     this.#stamp(encoder, 1);
-    if (this.#layers.length < PAIRS) this.#layers.push(layer);
+    if (this.#stamped.length < PAIRS) this.#stamped.push({ layer, pass });
   }
 
   #stamp(encoder: GPUCommandEncoder, which: 0 | 1): void {
-    if (this.#layers.length >= PAIRS) return;
-    const index = 2 * this.#layers.length + which;
+    if (this.#stamped.length >= PAIRS) return;
+    const index = 2 * this.#stamped.length + which;
     const timestampWrites = { querySet: this.#querySet, [which === 0 ? 'beginningOfPassWriteIndex' : 'endOfPassWriteIndex']: index };
     encoder.beginComputePass({ timestampWrites }).end();
   }
 
   /** Begins to read back what was stamped so far. */
   flush(): void {
-    const layers = this.#layers;
-    this.#layers = [];
-    if (layers.length === 0) return;
-    const size = 16 * layers.length;
+    const stamped = this.#stamped;
+    this.#stamped = [];
+    if (stamped.length === 0) return;
+    const size = 16 * stamped.length;
     const readback = this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     const encoder = this.device.createCommandEncoder();
-    encoder.resolveQuerySet(this.#querySet, 0, 2 * layers.length, this.#resolved, 0);
+    encoder.resolveQuerySet(this.#querySet, 0, 2 * stamped.length, this.#resolved, 0);
     encoder.copyBufferToBuffer(this.#resolved, 0, readback, 0, size);
     this.device.queue.submit([encoder.finish()]);
     const read = readback.mapAsync(GPUMapMode.READ).then(() => {
       const stamps = new BigUint64Array(readback.getMappedRange());
-      for (const [i, layer] of layers.entries()) this.#times.push({ layer, startNs: stamps[2 * i] as bigint, endNs: stamps[2 * i + 1] as bigint });
+      for (const [i, copy] of stamped.entries()) this.#times.push({ ...copy, startNs: stamps[2 * i] as bigint, endNs: stamps[2 * i + 1] as bigint });
       readback.destroy();
     });
     this.#pending = Promise.all([this.#pending, read]).then(() => undefined, () => undefined);

@@ -28,6 +28,8 @@ export class Fill {
   constructor(
     readonly position: number,
     readonly layer: number,
+    /** The pass whose layer it is, counted from 0. */
+    readonly pass: number,
     private readonly pieces: readonly PeerPiece[],
   ) {
     this.completed = new Promise((resolve) => (this.#complete = resolve));

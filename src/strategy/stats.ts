@@ -9,6 +9,8 @@ export interface StreamEvent {
   readonly startMs: number;
   readonly durationMs: number;
   readonly layer: number;
+  /** The stream's own count of passes, from 0. */
+  readonly pass: number;
 }
 
 export type StreamSink = (event: StreamEvent) => void;

@@ -125,7 +125,7 @@ class StreamedSlots implements CountedStream {
     const counts = this.#counter.of(fill.layer);
     counts.waitedMs += endMs - startMs;
     if (idleMs !== null) counts.exposedMs += Math.max(0, endMs - Math.max(startMs, idleMs));
-    this.context.trace?.({ track: 'wait', name: `wait for layer ${fill.layer}`, startMs, durationMs: endMs - startMs, layer: fill.layer });
+    this.context.trace?.({ track: 'wait', name: `wait for layer ${fill.layer}`, startMs, durationMs: endMs - startMs, layer: fill.layer, pass: fill.pass });
   }
 
   /**
@@ -166,7 +166,7 @@ class StreamedSlots implements CountedStream {
   #pump(): void {
     if (this.#closed || this.#watch.failed || this.#slots.length === 0) return;
     for (; this.#opened < this.#entered + this.shape.depth; this.#opened++) {
-      this.#fills.set(this.#opened, new Fill(this.#opened, this.#layerAt(this.#opened), this.#pieces));
+      this.#fills.set(this.#opened, new Fill(this.#opened, this.#layerAt(this.#opened), Math.floor(this.#opened / this.plan.streamedLayers.length), this.#pieces));
     }
     for (const fill of this.#fills.values()) if (fill.position < this.#finished + this.shape.slots) this.#submitCopies(fill);
     for (const fill of this.#fills.values()) this.#startReads(fill);
@@ -198,12 +198,12 @@ class StreamedSlots implements CountedStream {
   }
 
   #countGather(fill: Fill): void {
-    const { layer, clock } = fill;
+    const { layer, pass, clock } = fill;
     const counts = this.#counter.of(layer);
     counts.gatherMs += clock.totalMs;
     counts.hostBytes += this.#pieces.reduce((sum, piece) => sum + piece.bytes, 0);
     const startMs = clock.startMs as number;
-    this.context.trace?.({ track: 'gather', name: `gather layer ${layer}`, startMs, durationMs: performance.now() - startMs, layer });
+    this.context.trace?.({ track: 'gather', name: `gather layer ${layer}`, startMs, durationMs: performance.now() - startMs, layer, pass });
   }
 
   /** One submit for all that is there: the own part (first time) and the pieces that have arrived. */
@@ -222,7 +222,7 @@ class StreamedSlots implements CountedStream {
       staging.buffer.unmap();
       copy(staging.buffer, piece);
     }
-    this.#copyClock?.end(encoder, fill.layer);
+    this.#copyClock?.end(encoder, fill);
     this.context.device.queue.submit([encoder.finish({ label: `copy layer ${fill.layer}` })]);
     for (const { staging } of arrived) this.#pool.recycle(staging);
     this.#countCopies(fill, own, startMs);
@@ -233,7 +233,7 @@ class StreamedSlots implements CountedStream {
     const counts = this.#counter.of(fill.layer);
     if (!fill.ownCopied) counts.gathers++;
     counts.ownBytes += own.reduce((sum, { piece }) => sum + piece.bytes, 0);
-    this.context.trace?.({ track: 'copy', name: `submit copies of layer ${fill.layer}`, startMs, durationMs: performance.now() - startMs, layer: fill.layer });
+    this.context.trace?.({ track: 'copy', name: `submit copies of layer ${fill.layer}`, startMs, durationMs: performance.now() - startMs, layer: fill.layer, pass: fill.pass });
   }
 
   takeStats(): StreamStats {

@@ -61,11 +61,11 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
     },
     warm: () => step('warm'),
     // Logits: the first token of each sequence, the rank, its tuning, the number of sequences of the batch.
-    forward: async ({ sequences, candidates }) => {
+    forward: async ({ sequences, candidates }, pass) => {
       const startMs = performance.now();
       await step('forward');
       await new Promise((resolve) => setTimeout(resolve, slowMs));
-      hooks.trace({ track: 'compute', name: 'pass', startMs, durationMs: performance.now() - startMs, layer: 0 });
+      hooks.trace({ track: 'compute', name: 'pass', startMs, durationMs: performance.now() - startMs, layer: 0, pass });
       const by = (tuned as { by: number }).by;
       const rows = sequences.map((tokens) => [tokens[0] as number, setup.rank, by, sequences.length, candidates?.length ?? 0]);
       return { logits: Float32Array.from(rows.flat()), width: 5, flops: 10 * sequences.length, engine: { kind: 'fake' } };
