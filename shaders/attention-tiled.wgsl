@@ -9,7 +9,7 @@ const cells = d / 8;
 const range = (n) => [...Array(n).keys()];
 const u = it.lib.units(kvType);
 %>
-struct Params { queryHeads: u32, kvHeads: u32, tileCount: u32 }
+struct Params { queryHeads: u32, kvHeads: u32, tileCount: u32, cells: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<<%= it.lib.packedType(kvType) %>>;
 @group(0) @binding(2) var<storage, read> keys: array<<%= it.lib.packedType(kvType) %>>;
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let qAt = (row * p.queryHeads + head) * <%= cells * u %>u;
   var query: array<vec4<f32>, <%= 2 * cells %>>;
   var o: array<vec4<f32>, <%= 2 * cells %>>;
-  for (var c = 0u; c < <%= cells %>u; c++) {
+  for (var c = 0u; c < p.cells; c++) {
     <%= it.lib.loadCell('w', 'q', `qAt + c * ${u}u`, kvType) %>
     query[c * 2u] = <%= it.lib.halfCell('w', 0, kvType) %>; query[c * 2u + 1u] = <%= it.lib.halfCell('w', 1, kvType) %>;
   }
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var n = 0u; n < blockCount; n++) {
     let block = (blockTable[tile.w + n] * p.kvHeads + kvHead) * <%= cells * 16 %>u;
     // cell row i of a block: panel i / (8 cells), cell (i / 8) % cells, token i % 8
-    for (var i = lane; i < <%= cells * 16 %>u; i += 64u) {
+    for (var i = lane; i < p.cells * 16u; i += 64u) {
       let to = ((i / <%= cells * 8 %>u) * 8u + (i & 7u)) * <%= 2 * cells %>u + ((i >> 3u) % <%= cells %>u) * 2u;
       <%= it.lib.loadCell('w', 'keys', `(block + i) * ${u}u`, kvType) %>
       blockRows[to] = <%= it.lib.halfCell('w', 0, kvType) %>; blockRows[to + 1u] = <%= it.lib.halfCell('w', 1, kvType) %>;
@@ -49,12 +49,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     <% for (const j of range(16)) { %>var s<%= j %> = 0.0; <% } %>
 
-    for (var c = 0u; c < <%= 2 * cells %>u; c++) {
+    for (var c = 0u; c < 2u * p.cells; c++) {
       let x = query[c];
       <% for (const j of range(16)) { %>s<%= j %> += dot(x, blockRows[<%= j * 2 * cells %>u + c]); <% } %>
     }
     workgroupBarrier();
-    for (var i = lane; i < <%= cells * 16 %>u; i += 64u) {
+    for (var i = lane; i < p.cells * 16u; i += 64u) {
       let to = ((i / <%= cells * 8 %>u) * 8u + (i & 7u)) * <%= 2 * cells %>u + ((i >> 3u) % <%= cells %>u) * 2u;
       <%= it.lib.loadCell('w', 'values', `(block + i) * ${u}u`, kvType) %>
       blockRows[to] = <%= it.lib.halfCell('w', 0, kvType) %>; blockRows[to + 1u] = <%= it.lib.halfCell('w', 1, kvType) %>;
@@ -69,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     sum *= scale;
     <% for (const j of range(16)) { %>let p<%= j %> = select(0.0, exp(s<%= j %> - next), left >= <%= j %>); sum += p<%= j %>; <% } %>
 
-    for (var c = 0u; c < <%= 2 * cells %>u; c++) {
+    for (var c = 0u; c < 2u * p.cells; c++) {
       var a = o[c] * scale;
       <% for (const j of range(16)) { %>a += p<%= j %> * blockRows[<%= j * 2 * cells %>u + c]; <% } %>
 
@@ -80,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (lane < tile.y) {
     let to = ((row >> 3u) * p.queryHeads * <%= cells %>u + head * <%= cells %>u) * 8u + (row & 7u);
     let inverse = 1.0 / sum;
-    for (var c = 0u; c < <%= cells %>u; c++) {
+    for (var c = 0u; c < p.cells; c++) {
       let low = o[c * 2u] * inverse; let high = o[c * 2u + 1u] * inverse;
       <%= it.lib.storeCell('out', `(to + c * 8u) * ${it.lib.units(aType)}u`, 'low', 'high', aType) %>
     }
