@@ -101,7 +101,7 @@ export async function launchCluster(options: ClusterOptions): Promise<Cluster> {
     await cluster.start();
     return cluster;
   } catch (error) {
-    await cluster.abort(error as Error);
+    await cluster.abort(error as AsyncepError);
     throw error;
   }
 }
@@ -240,7 +240,7 @@ class RunningCluster implements Cluster {
     const limitMs = this.options.passDeadlineMs ?? 600_000;
     const timer = setTimeout(() => {
       void this.abort(new RankError(process.rank, `pass ${pass} was not over after ${limitMs / 1000} s`));
-    }, limitMs);
+    }, limitMs).unref();
     try {
       return await process.ask({ type: 'pass', pass, sequences, candidates }, 'result', `running pass ${pass}`);
     } finally {
@@ -256,29 +256,29 @@ class RunningCluster implements Cluster {
   #orFailure<T>(promise: Promise<T>): Promise<T> {
     promise.catch(() => undefined);
     return Promise.race([promise, this.#failure]).catch(async (error: unknown) => {
-      await this.abort(error as Error);
+      await this.abort(error as AsyncepError);
       throw error;
     });
   }
 
   /** Ends everything at once; the first reason is the one that is told. */
-  abort(reason: Error): Promise<void> {
-    this.#ended ??= this.#clear(() => this.#processes.forEach((process) => process.kill())).then(() => this.#fail(reason));
+  abort(reason: AsyncepError): Promise<void> {
+    this.#ended ??= this.#clear(reason, (process) => process.kill(reason));
     return this.#ended;
   }
 
   close(): Promise<void> {
-    this.#ended ??= this.#clear(() => this.#processes.forEach((process) => process.close()))
-      .then(() => this.#fail(new AsyncepError('the ranks have been closed')));
+    const reason = new AsyncepError('the ranks have been closed');
+    this.#ended ??= this.#clear(reason, (process) => process.close(reason));
     return this.#ended;
   }
 
-  async #clear(end: () => void): Promise<void> {
-    end();
-    const timer = setTimeout(() => this.#processes.forEach((process) => process.kill()), CLOSE_MS);
+  async #clear(reason: AsyncepError, end: (process: RankProcess) => void): Promise<void> {
+    this.#processes.forEach(end);
+    const timer = setTimeout(() => this.#processes.forEach((process) => process.kill(reason)), CLOSE_MS);
     await Promise.all(this.#processes.map(({ gone }) => gone));
     clearTimeout(timer);
     removeRunSegments(this.#runId);
+    this.#fail(reason);
   }
 }
-

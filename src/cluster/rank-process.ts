@@ -42,7 +42,8 @@ export class RankProcess {
   #lastSignMs = performance.now();
   #born = false;
   #error: AsyncepError | null = null;
-  #closing = false;
+  /** Why it was told to end; what ends afterwards is no failure of the rank. */
+  #ending: AsyncepError | null = null;
 
   /** @param silenceMs how long a living rank may be silent (it gives a sign of life twice a second) */
   constructor(
@@ -93,14 +94,15 @@ export class RankProcess {
     return reply as Promise<Reply<T>>;
   }
 
-  /** The rank ends on its own after `close`; that is no failure. */
-  close(): void {
-    this.#closing = true;
+  /** Lets the rank end on its own. @param reason what those who still wait for a reply are told */
+  close(reason: AsyncepError): void {
+    this.#ending ??= reason;
     this.tell({ type: 'close' });
   }
 
-  kill(): void {
-    this.#closing = true;
+  /** Ends the process at once. @param reason as for {@link close} */
+  kill(reason: AsyncepError): void {
+    this.#ending ??= reason;
     clearInterval(this.#watchdog);
     this.#child.kill('SIGKILL');
   }
@@ -128,7 +130,7 @@ export class RankProcess {
 
   #onExit(code: number | null, signal: string | null): void {
     clearInterval(this.#watchdog);
-    if (this.#closing) return;
+    if (this.#ending !== null) return this.#rejectAll(this.#ending);
     const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
     const said = this.#stderr.length === 0 ? '' : `; it said:\n${this.#stderr.join('\n')}`;
     this.#fail(new RankError(this.rank, `ended with ${how} while ${this.#doing}${said}`));
@@ -141,10 +143,15 @@ export class RankProcess {
 
   /** Ends the wait for a reply, too. */
   #fail(error: AsyncepError): void {
-    if (this.#error !== null || this.#closing) return;
+    if (this.#error !== null || this.#ending !== null) return;
     this.#error = error;
     clearInterval(this.#watchdog);
-    for (const expected of this.#expected.values()) expected.reject(error);
+    this.#rejectAll(error);
     this.events.failed(error);
+  }
+
+  #rejectAll(error: AsyncepError): void {
+    for (const expected of this.#expected.values()) expected.reject(error);
+    this.#expected.clear();
   }
 }

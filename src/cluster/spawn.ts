@@ -15,7 +15,8 @@ function loaderArguments(): string[] {
 
 /**
  * lavapipe computes on as many threads as there are cores, in every process: N ranks would get in each other's way.
- * Read when the driver is loaded, so it must stand in the environment at birth. Other drivers ignore it; SwiftShader has no such setting.
+ * Read when the driver is loaded, so it must stand in the environment at birth. Other drivers ignore it. (SwiftShader has such a
+ * setting only in a SwiftShader.ini of the working directory, which is the user's.)
  */
 export const rankThreads = (world: number, cores: number = availableParallelism()): number => Math.max(1, Math.floor(cores / world));
 

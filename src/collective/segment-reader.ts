@@ -112,7 +112,9 @@ class SegmentReader implements ShardReader {
         await this.#readChunk(position + start, into.subarray(start, start + READ_CHUNK_BYTES), layer);
       }
     };
-    await Promise.all(Array.from({ length: READS_IN_FLIGHT }, reader));
+    // All of them, also after a failure: nothing may write to `into` any more once this function is over.
+    const outcomes = await Promise.allSettled(Array.from({ length: READS_IN_FLIGHT }, reader));
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
   async #readChunk(position: number, into: Uint8Array, layer: number): Promise<void> {

@@ -6,7 +6,6 @@ import { closeSync, openSync, statSync, writeSync } from 'node:fs';
 import { SharedMemoryTransport } from '../../src/collective/shared-memory.ts';
 import { sampleExpert, sampleGeometry } from '../collective/sample-shards.ts';
 import type { OpenBackend } from '../../src/cluster/backend.ts';
-import { InputError } from '../../src/errors.ts';
 import { partitionExperts } from '../../src/collective/partition.ts';
 import { StreamCounter } from '../../src/strategy/stats.ts';
 
@@ -26,16 +25,14 @@ function damagePublished(position: number): void {
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
 export const openBackend: OpenBackend = async (setup, hooks) => {
-  const { slowMs = 1, failAt, failRank, hangAt, failWith = 'error', experts = 5, damageAt } = setup.engine as {
-    slowMs?: number; failAt?: string; failRank?: number; hangAt?: string; failWith?: string; experts?: number; damageAt?: number;
+  const { slowMs = 1, failAt, failRank, hangAt, experts = 5, damageAt } = setup.engine as {
+    slowMs?: number; failAt?: string; failRank?: number; hangAt?: string; experts?: number; damageAt?: number;
   };
   if (damageAt !== undefined && failRank === setup.rank) damagePublished(damageAt);
   const step = async (name: string): Promise<void> => {
     if (failRank !== setup.rank) return;
     if (hangAt === name) Atomics.wait(cell, 0, 0);
     if (failAt !== name) return;
-    if (failWith === 'exit') process.exit(7);
-    if (failWith === 'input') throw new InputError('config.json', 'hidden_size', 'is missing; expected a whole number');
     throw new Error(`failed at ${name}`);
   };
   await step('open');
