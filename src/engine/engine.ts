@@ -84,7 +84,30 @@ export class Engine {
     const dtype = options.weightDtype ?? storedDtype(config);
     const chunkTokens = fitChunk(config, plan, options.chunkTokens ?? DEFAULT_CHUNK_TOKENS, gpu.maxBindingBytes);
     const uploaded = await uploadWeights(gpu, weights, dtype, options.onLayerLoaded);
-    return new Engine(gpu, config, plan, chunkTokens, uploaded, dtype, options.timestamps ?? false);
+    const engine = new Engine(gpu, config, plan, chunkTokens, uploaded, dtype, options.timestamps ?? false);
+    await engine.prepareKernels();
+    return engine;
+  }
+
+  /** Has every kernel of a pass made before the first one, by recording one that goes nowhere. */
+  private async prepareKernels(): Promise<void> {
+    const batch = { sequences: [{ tokens: new Uint32Array(1) }], candidates: new Uint32Array(1) };
+    const packed = packBatch(batch, this.chunkTokens, attentionRows(this.plan.attention));
+    const work = new Workspace(this.gpu, this.config, this.plan, { batchTokens: 64, sequences: 1, candidates: 1, blocks: 1, chunkTokens: 64 });
+    const ctx = this.context(work, work.buffers.x, () => undefined);
+    const { numExperts: experts, numExpertsPerTok: topK } = this.config;
+    await this.gpu.pipelines.prepare(() => {
+      this.recordEmbedding(ctx, packed);
+      for (const [index, layer] of this.weights.layers.entries()) {
+        this.recordLayer(ctx, index, packed, denseExperts(layer) ?? { layout: this.expertLayout, banks: [], experts, topK });
+      }
+      for (const candidates of [batch.candidates, null]) this.recordHead(ctx, { ...batch, candidates });
+    });
+    work.destroy();
+  }
+
+  private context(work: Workspace, rope: GPUBuffer, count: (flops: number) => void): LayerContext {
+    return { gpu: this.gpu, recorder: this.recorder, config: this.config, plan: this.plan, work: work.buffers, rope, count };
   }
 
   /** Most tokens that one batch may hold on this device. */
@@ -120,14 +143,16 @@ export class Engine {
     const work = await this.room(batch, packed);
     this.uploadInputs(work, batch, packed);
     let flops = 0;
-    const ctx: LayerContext = {
-      gpu: this.gpu, recorder: this.recorder, config: this.config, plan: this.plan, work: work.buffers,
-      rope: this.rope.buffer(Math.max(...packed.lastPositions) + 1), count: (n) => { flops += n; },
-    };
+    const ctx = this.context(work, this.rope.buffer(packed.lastPositions.reduce((longest, position) => Math.max(longest, position), 0) + 1), (n) => { flops += n; });
     stream.begin(pass);
     this.recordEmbedding(ctx, packed);
-    for (const [index, layer] of this.weights.layers.entries()) await this.recordLayer(ctx, index, layer, packed, stream);
-    const logits = this.recordHead(ctx, batch);
+    for (const [index, layer] of this.weights.layers.entries()) {
+      const dense = denseExperts(layer);
+      this.recordLayer(ctx, index, packed, dense ?? slotExperts(await stream.ready(index), this.expertLayout, this.config));
+      if (!dense) stream.done(index);
+    }
+    this.recordHead(ctx, batch);
+    const logits = this.readback.take(this.recorder, work.buffers.logits, batch.sequences.length * this.logitsPerSequence(batch));
     stream.end();
     return { pass, flops, tokens: packed.totalTokens, logits };
   }
@@ -138,7 +163,7 @@ export class Engine {
       throw new InputError('batch', 'tokens', `${packed.totalTokens} tokens in ${packed.blocks} blocks; this device holds keys and values of ${this.maxBatchTokens} tokens in one binding`);
     }
     const need: Capacity = {
-      batchTokens: packed.totalTokens, sequences: batch.sequences.length, candidates: batch.candidates?.length ?? this.config.vocabSize,
+      batchTokens: packed.totalTokens, sequences: batch.sequences.length, candidates: this.logitsPerSequence(batch),
       blocks: packed.blocks, chunkTokens: Math.min(this.chunkTokens, Math.ceil(packed.totalTokens / 64) * 64),
     };
     const old = this.workspace;
@@ -171,18 +196,12 @@ export class Engine {
     return slice(buffer, start * rowBytes, rows * rowBytes);
   }
 
-  private async experts(index: number, layer: DeviceLayer, stream: SlotStream): Promise<ExpertSource> {
-    if (layer.dense) return { layout: layer.dense.layout, banks: [layer.dense.bank], experts: 1, topK: 1 };
-    return slotExperts(await stream.ready(index), this.expertLayout, this.config);
-  }
-
-  private async recordLayer(ctx: LayerContext, index: number, layer: DeviceLayer, packed: PackedBatch, stream: SlotStream): Promise<void> {
-    const source = await this.experts(index, layer, stream);
+  private recordLayer(ctx: LayerContext, index: number, packed: PackedBatch, source: ExpertSource): void {
+    const layer = this.weights.layers[index] as DeviceLayer;
     this.recorder.begin(`layer ${index}`);
     if (index < this.config.numHiddenLayers - 1) for (const chunk of packed.chunks) this.recordChunk(ctx, layer, chunk, packed, source);
     else this.recordLastLayer(ctx, layer, packed, source);
     this.recorder.submit();
-    if (!layer.dense) stream.done(index);
   }
 
   private recordChunk(ctx: LayerContext, layer: DeviceLayer, chunk: Chunk, packed: PackedBatch, source: ExpertSource): void {
@@ -210,11 +229,15 @@ export class Engine {
     return Math.floor(ctx.work.ids.size / 4 / Math.max(1, this.config.numExpertsPerTok) / 64) * 64;
   }
 
-  /** Final norm and head of the last tokens; returns how to get the logits. */
-  private recordHead(ctx: LayerContext, batch: Batch): () => Promise<Float32Array> {
+  private logitsPerSequence(batch: Batch): number {
+    return batch.candidates?.length ?? this.config.vocabSize;
+  }
+
+  /** Final norm of the last tokens, and the head. */
+  private recordHead(ctx: LayerContext, batch: Batch): void {
     const { gpu, recorder, config, work } = ctx;
     const rows = batch.sequences.length;
-    const columns = batch.candidates?.length ?? config.vocabSize;
+    const columns = this.logitsPerSequence(batch);
     recorder.begin('head');
     rmsNorm(gpu, recorder, { rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: work.xLast, weight: this.weights.finalNorm, y: work.hiddenLast, type: 'f32' });
     if (batch.candidates) {
@@ -223,9 +246,11 @@ export class Engine {
       matmul(gpu, recorder, { shape: this.plan.dense, a: work.hiddenLast, aType: 'f32', b: this.weights.head, rows, out: work.logits, outStride: columns });
     }
     ctx.count(2 * rows * columns * config.hiddenSize);
-    return this.readback.take(recorder, work.logits, rows * columns);
   }
 }
+
+/** A dense layer's MLP as an expert that everyone chooses; undefined in a MoE layer. */
+const denseExperts = ({ dense }: DeviceLayer): ExpertSource | undefined => dense && { layout: dense.layout, banks: [dense.bank], experts: 1, topK: 1 };
 
 /** Sum over rows of the keys each one sees: its position and everything before. */
 function keysSeen(positions: Uint32Array, start: number, rows: number): number {

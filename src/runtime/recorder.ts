@@ -41,7 +41,7 @@ export class Recorder {
   }
 
   dispatch(kernel: Kernel, params: readonly Param[], buffers: readonly Binding[], x: number, y = 1): void {
-    if (x === 0 || y === 0) return;
+    if (x === 0 || y === 0 || this.gpu.pipelines.collecting) return;
     if (this.used === SLOTS) this.submit();
     const slot = this.used++;
     params.forEach((param, i) => {
@@ -76,6 +76,11 @@ export class Recorder {
     this.gpu.queue.submit([this.encoder.finish()]);
     this.encoder = undefined;
     this.used = 0;
+  }
+
+  /** Gives the parameters' buffer back; nothing may be recorded afterwards. */
+  destroy(): void {
+    this.gpu.destroyBuffer(this.arena);
   }
 
   private open(): GPUComputePassEncoder {
