@@ -7,7 +7,8 @@
 //
 // tiles   vec4<u32>: first row (of q and out), rows (at most QB * L), position of the first row, offset into blockTable
 // q       [T, n_q, d] scaled; keys, values as rope-kv.wgsl writes them; out: packed operand [T, n_q d]
-// grid    (n_q, tiles). Rows do not see how they were tiled: a masked key adds an exact zero.
+// grid    (n_q, tiles). Rows do not see how they were tiled: a masked key adds an exact zero. Slots behind the tile's last token are never
+//         read (its own token is, instead): a NaN that an earlier sequence left there would survive the multiplication by zero.
 enable subgroups;
 <% it.packs = it.aType !== 'f32'; %><%~ include('@packed', it) %>
 <%
@@ -44,14 +45,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sum<%= b %> = 0.0;
   var o<%= b %>: array<vec4<f32>, <%= 2 * cells %>>;
   <% } %>
-  let blockCount = (tile.z + tile.y + 15u) / 16u;
-  // cell row of this lane's key inside the first panel it touches
+  let last = tile.z + tile.y - 1u;
+  let blockCount = (last + 16u) / 16u;
+  // this lane's token among the first that a key group touches
   let key = lane & <%= keyLanes - 1 %>u;
   for (var first = 0u; first < blockCount; first += <%= blocks %>u) {
     <% for (const n of range(blocks)) { %>
-    let block<%= n %> = (blockTable[tile.w + min(first + <%= n %>u, blockCount - 1u)] * p.kvHeads + kvHead) * <%= cells * 16 %>u;
+    let at<%= n %> = min(first + <%= n %>u, blockCount - 1u);
+    let block<%= n %> = (blockTable[tile.w + at<%= n %>] * p.kvHeads + kvHead) * <%= cells * 16 %>u;
     <% } for (const g of range(groups)) { const start = (g % perBlock) * keyLanes; %>
-    let k<%= g %>At = (block<%= Math.floor(g / perBlock) %> + ((<%= start %>u + key) >> 3u) * <%= cells * 8 %>u + ((<%= start %>u + key) & 7u)) * <%= u %>u;
+    let t<%= g %> = min(<%= start %>u + key, last - at<%= Math.floor(g / perBlock) %> * 16u);
+    let k<%= g %>At = (block<%= Math.floor(g / perBlock) %> + (t<%= g %> >> 3u) * <%= cells * 8 %>u + (t<%= g %> & 7u)) * <%= u %>u;
     <% } for (const b of range(QB)) { for (const j of range(KT)) { %>var s<%= b %>_<%= j %> = 0.0; <% } } %>
 
     for (var c = 0u; c < <%= cells %>u; c++) {

@@ -37,13 +37,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   var top = LOWEST;
   var sum = 0.0;
-  let blockCount = (tile.z + tile.y + 15u) / 16u;
+  let last = tile.z + tile.y - 1u;
+  let blockCount = (last + 16u) / 16u;
   for (var n = 0u; n < blockCount; n++) {
     let block = (blockTable[tile.w + n] * p.kvHeads + kvHead) * <%= cells * 16 %>u;
-    // cell row i of a block: panel i / (8 cells), cell (i / 8) % cells, token i % 8
+    // cell row i of a block: panel i / (8 cells), cell (i / 8) % cells, token i % 8; slots behind the last token are never read
     for (var i = lane; i < p.cells * 16u; i += 64u) {
-      let to = ((i / <%= cells * 8 %>u) * 8u + (i & 7u)) * <%= 2 * cells %>u + ((i >> 3u) % <%= cells %>u) * 2u;
-      <%= it.lib.loadCell('w', 'keys', `(block + i) * ${u}u`, kvType) %>
+      let token = (i / <%= cells * 8 %>u) * 8u + (i & 7u);
+      let cell = (i >> 3u) % <%= cells %>u;
+      let source = min(token, last - n * 16u);
+      let to = token * <%= 2 * cells %>u + cell * 2u;
+      <%= it.lib.loadCell('w', 'keys', `(block + (source >> 3u) * ${cells * 8}u + cell * 8u + (source & 7u)) * ${u}u`, kvType) %>
       blockRows[to] = <%= it.lib.halfCell('w', 0, kvType) %>; blockRows[to + 1u] = <%= it.lib.halfCell('w', 1, kvType) %>;
     }
     workgroupBarrier();
@@ -55,8 +59,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     for (var i = lane; i < p.cells * 16u; i += 64u) {
-      let to = ((i / <%= cells * 8 %>u) * 8u + (i & 7u)) * <%= 2 * cells %>u + ((i >> 3u) % <%= cells %>u) * 2u;
-      <%= it.lib.loadCell('w', 'values', `(block + i) * ${u}u`, kvType) %>
+      let token = (i / <%= cells * 8 %>u) * 8u + (i & 7u);
+      let cell = (i >> 3u) % <%= cells %>u;
+      let source = min(token, last - n * 16u);
+      let to = token * <%= 2 * cells %>u + cell * 2u;
+      <%= it.lib.loadCell('w', 'values', `(block + (source >> 3u) * ${cells * 8}u + cell * 8u + (source & 7u)) * ${u}u`, kvType) %>
       blockRows[to] = <%= it.lib.halfCell('w', 0, kvType) %>; blockRows[to + 1u] = <%= it.lib.halfCell('w', 1, kvType) %>;
     }
     workgroupBarrier();

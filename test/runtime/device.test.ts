@@ -127,6 +127,10 @@ describe.each(adapters)('device of $name', ({ name, L, operands }) => {
     const plan = defaultPlan(device);
     expect(kernelPlanSchema.parse(JSON.parse(JSON.stringify(plan)))).toEqual(plan);
     expect([plan.dense, plan.grouped, plan.attention].map((shape) => 'L' in shape && shape.L)).toEqual([L, L, L]);
+    for (const size of [0, 32]) {
+      const other = defaultPlan(Object.create(device, { subgroupSize: { value: size } }) as GpuDevice);
+      expect([other.dense.kind, other.grouped.kind, other.attention.kind]).toEqual(['tiled', 'tiled', 'tiled']);
+    }
     expect([tileRows(plan.dense) % 8, attentionRows(plan.attention) % L]).toEqual([0, 0]);
   });
 });

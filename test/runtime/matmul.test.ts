@@ -89,7 +89,7 @@ describe.each(adapters)('dense product on $name', (adapter) => {
       const one = randomMatrix(random, 1, k, variant.aType);
       const rows = 2 * tileRows(variant.shape) + 5;
       const others = randomMatrix(random, rows, k, variant.aType, 30);
-      const mixed = matrixOf(rows, k, (r, c) => (r % 3 === 0 ? one.values[c]! : others.values[r * k + c]!));
+      const mixed = matrixOf(rows, k, (r, c) => (r % 3 === 0 ? one.values[c]! : r % 3 === 1 ? NaN : others.values[r * k + c]!));
       const alone = (await product(variant, one, b)).subarray(0, columns);
       const together = await product(variant, mixed, b);
       for (let r = 0; r < rows; r += 3) expect(together.subarray(r * columns, (r + 1) * columns)).toEqual(alone);
@@ -97,7 +97,7 @@ describe.each(adapters)('dense product on $name', (adapter) => {
 });
 
 describe.each(adapters)('dense product over banks on $name', (adapter) => {
-  const rig = useDevice(adapter, { maxBindingBytes: 8192 });
+  const rig = useDevice(adapter, { maxBindingBytes: 6144 });
   const shapes: MatmulShape[] = [{ kind: 'broadcast', L: adapter.L, R: 8, C: 4 }, TILED];
 
   it.each(shapes.map((shape) => [shape.kind, shape] as const))('%s: a matrix in several banks gives the same columns, whole or in part', async (_, shape) => {

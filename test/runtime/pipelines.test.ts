@@ -35,7 +35,7 @@ const OPTIONS: Readonly<Record<string, readonly ShaderOptions[]>> = {
   'gather-rows': [{}],
   'matmul-broadcast': TILES.flatMap((tile) => PRODUCTS.map((options) => ({ ...tile, ...options }))),
   'matmul-tiled': PRODUCTS,
-  rmsnorm: product({ aType: OPERANDS, dual: BOTH, gather: BOTH }),
+  rmsnorm: product({ L: [0, 4, 8, 32], aType: OPERANDS, dual: BOTH, gather: BOTH }),
   'rope-kv': product({ d: [8, 24, 64, 128], kvType: OPERANDS, parts: ['all', 'kv', 'q'] }),
   'router-topk': product({ k: [1, 2, 8], renormalise: BOTH }),
 };
@@ -100,7 +100,7 @@ describe('shader templates', () => {
 describe.each(adapters)('pipelines on $name', (adapter) => {
   const rig = useDevice(adapter);
   const kernelsOf = (name: string): readonly ShaderOptions[] =>
-    OPTIONS[name]!.filter(({ L, R, outType }) => (L === undefined || L === adapter.L) && R !== 32 && (outType !== 'f16' || adapter.operands.includes('f16')));
+    OPTIONS[name]!.filter(({ L, R, outType }) => (L === undefined || L === 0 || L === adapter.L) && R !== 32 && (outType !== 'f16' || adapter.operands.includes('f16')));
 
   it('makes a kernel once, and tells its text', () => {
     const { pipelines, renderer } = rig.gpu;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { GpuDevice } from '../../src/runtime/device.ts';
 import { cellsOf } from '../../src/runtime/matrix.ts';
 import { packedBytes, padTo, type PackedDtype } from '../../src/runtime/layout.ts';
 import { candidateHead, embedding, gatherRows, rmsNorm } from '../../src/runtime/kernels/rows.ts';
@@ -38,9 +39,12 @@ describe.each(adapters)('row kernels on $name', (adapter) => {
     }
   });
 
-  it.each(adapter.operands.flatMap((type) => [[type, false], [type, true]] as const))('RMSNorm into %s (second copy in f32: %s) agrees with the oracle', async (type, dual) => {
+  const normCases = adapter.operands.flatMap((type) => [[type, false, 'a subgroup'], [type, true, 'a subgroup'], [type, true, '64 threads'], [type, false, '64 threads']] as const);
+
+  it.each(normCases)('RMSNorm into %s (second copy in f32: %s) by %s agrees with the oracle', async (type, dual, lanes) => {
     const random = testRandom();
-    const { gpu, recorder } = rig;
+    const { recorder } = rig;
+    const gpu = lanes === 'a subgroup' ? rig.gpu : withoutSubgroups(rig.gpu);
     for (const [rows, hidden] of [[1, 1], [1, 8], [random.integer(2, 40), random.integer(9, 700)], [9, 520]] as const) {
       const x = randomMatrix(random, rows, hidden, 'f32', random.uniform() * 10);
       const weight = randomVector(random, hidden);
@@ -128,6 +132,9 @@ describe.each(adapters)('row kernels on $name', (adapter) => {
     expect([1, 8, 9].map(cellsOf)).toEqual([1, 1, 2]);
   });
 });
+
+/** The device as one whose subgroups may be of any size. */
+const withoutSubgroups = (gpu: GpuDevice): GpuDevice => Object.create(gpu, { subgroupSize: { value: 0 } }) as GpuDevice;
 
 /** Products multiply the padding along k, so it has to be zero. */
 function expectZeroPadding(values: Float32Array, rows: number, columns: number): void {
