@@ -9,20 +9,26 @@ import { Recorder } from './recorder.ts';
 /** What is timed: several of these between two waits. */
 export type RecordRun = (recorder: Recorder) => void;
 
-/** One element that is about 1 in every type: bits of f32, f16 and bf16. */
-const ONE = { f32: 0x3f80_0000, f16: 0x3c00_3c00, bf16: 0x3f80_3f80 } satisfies Record<PackedDtype, number>;
+/** What measured operands are filled with: 1/16 in every type, so that long sums stay small. */
+export const FILL = 1 / 16;
+const FILL_WORDS = { f32: 0x3d80_0000, f16: 0x2c00_2c00, bf16: 0x3d80_3d80 } satisfies Record<PackedDtype, number>;
 
-/** A packed operand [rows, k] of ones: the speed of a product does not depend on ordinary values. */
-export function onesOperand(gpu: GpuDevice, rows: number, k: number, dtype: PackedDtype): GPUBuffer {
-  const words = new Uint32Array(packedBytes(rows, k, dtype) / 4).fill(ONE[dtype]);
-  const buffer = gpu.createBuffer('measure/operand', words.byteLength, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
-  gpu.upload(buffer, new Uint8Array(words.buffer));
+/** A storage buffer full of {@link FILL}: the speed of a product does not depend on ordinary values. */
+export function filledBuffer(gpu: GpuDevice, bytes: number, dtype: PackedDtype): GPUBuffer {
+  const buffer = gpu.createBuffer('measure/operand', bytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
+  const piece = new Uint32Array(Math.min(1 << 20, Math.ceil(bytes / 4))).fill(FILL_WORDS[dtype]);
+  for (let at = 0; at < buffer.size; at += piece.byteLength) {
+    gpu.upload(buffer, new Uint8Array(piece.buffer, 0, Math.min(piece.byteLength, buffer.size - at)), at);
+  }
   return buffer;
 }
 
-/** {@link onesOperand} as weights in one bank. */
-export const onesMatrix = (gpu: GpuDevice, rows: number, k: number, dtype: PackedDtype): PackedMatrix =>
-  ({ rows, k, dtype, banks: [{ buffer: onesOperand(gpu, rows, k, dtype), firstRow: 0, rows }] });
+/** A packed operand [rows, k], every element {@link FILL}. */
+export const filledOperand = (gpu: GpuDevice, rows: number, k: number, dtype: PackedDtype): GPUBuffer => filledBuffer(gpu, packedBytes(rows, k, dtype), dtype);
+
+/** {@link filledOperand} as weights in one bank. */
+export const filledMatrix = (gpu: GpuDevice, rows: number, k: number, dtype: PackedDtype): PackedMatrix =>
+  ({ rows, k, dtype, banks: [{ buffer: filledOperand(gpu, rows, k, dtype), firstRow: 0, rows }] });
 
 /** Milliseconds of `repeats` runs, from the first command to the last one's end. */
 export async function timeRuns(gpu: GpuDevice, recorder: Recorder, run: RecordRun, repeats: number): Promise<number> {
@@ -33,17 +39,17 @@ export async function timeRuns(gpu: GpuDevice, recorder: Recorder, run: RecordRu
   return performance.now() - start;
 }
 
-/** Sizes of the product: enough for a software adapter, and enough for a GPU. */
-const SIZES = [{ rows: 512, columns: 1024, k: 1024 }, { rows: 4096, columns: 4096, k: 4096 }] as const;
-/** Below this many milliseconds a product is too small to say much. */
-const TOO_QUICK_MS = 5;
+/** Sizes of the product: for the slowest adapter, for a quick software adapter, for a GPU. */
+const SIZES = [{ rows: 128, columns: 512, k: 512 }, { rows: 512, columns: 1024, k: 1024 }, { rows: 4096, columns: 4096, k: 4096 }] as const;
+/** A product that takes less is too small to say much. */
+const TOO_QUICK_MS = 8;
 const SAMPLES = 5;
 const SAMPLE_MS = 60;
 
 async function rateOf(gpu: GpuDevice, recorder: Recorder, plan: KernelPlan, aType: OperandDtype, dtype: PackedDtype, size: (typeof SIZES)[number]): Promise<{ rate: number; ms: number }> {
   const { rows, columns, k } = size;
-  const a = onesOperand(gpu, rows, k, aType);
-  const b = onesMatrix(gpu, columns, k, dtype);
+  const a = filledOperand(gpu, rows, k, aType);
+  const b = filledMatrix(gpu, columns, k, dtype);
   const out = gpu.createBuffer('measure/out', rows * columns * 4, GPUBufferUsage.STORAGE);
   const run: RecordRun = (to) => matmul(gpu, to, { shape: plan.dense, a, aType, b, rows, out, outStride: columns });
   await timeRuns(gpu, recorder, run, 1); // compiles
@@ -63,9 +69,11 @@ export async function measureMatmulRate(gpu: GpuDevice, plan: KernelPlan, dtype:
   const recorder = new Recorder(gpu);
   let best = 0;
   for (const aType of new Set(Object.values(plan.operands))) {
-    let measured = await rateOf(gpu, recorder, plan, aType, dtype, SIZES[0]);
-    if (measured.ms < TOO_QUICK_MS) measured = await rateOf(gpu, recorder, plan, aType, dtype, SIZES[1]);
-    best = Math.max(best, measured.rate);
+    for (const size of SIZES) {
+      const { rate, ms } = await rateOf(gpu, recorder, plan, aType, dtype, size);
+      best = Math.max(best, rate);
+      if (ms >= TOO_QUICK_MS) break;
+    }
   }
   recorder.destroy();
   return best;

@@ -47,7 +47,7 @@ export const attentionRows = (shape: AttentionShape): number => (shape.kind === 
 const SMALL_SUBGROUP = 16;
 
 /** Sound settings for an adapter that was not tuned. */
-export function defaultPlan(gpu: GpuDevice, operands: KernelPlan['operands'] = { attention: 'f32', experts: 'f32' }): KernelPlan {
+export function defaultPlan(gpu: Pick<GpuDevice, 'subgroupSize'>, operands: KernelPlan['operands'] = { attention: 'f32', experts: 'f32' }): KernelPlan {
   const L = gpu.subgroupSize;
   if (L < 4 || L > SMALL_SUBGROUP) return { operands, dense: { kind: 'tiled' }, grouped: { kind: 'tiled' }, attention: { kind: 'tiled' } };
   const R = Math.max(8, 2 * L);
