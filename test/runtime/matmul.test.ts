@@ -20,12 +20,10 @@ const TILED: MatmulShape = { kind: 'tiled' };
 const variantsOf = (L: number): Variant[] => [
   { shape: { kind: 'broadcast', L, R: 8, C: 4 }, aType: 'f32', bType: 'f32' },
   { shape: { kind: 'broadcast', L, R: 16, C: 4 }, aType: 'f32', bType: 'bf16' },
-  { shape: { kind: 'broadcast', L, R: 16, C: 2 }, aType: 'f32', bType: 'f16' },
   { shape: { kind: 'broadcast', L, R: 32, C: 2 }, aType: 'f16', bType: 'f16' },
   { shape: { kind: 'broadcast', L, R: 8, C: 2 }, aType: 'f16', bType: 'bf16' },
   { shape: TILED, aType: 'f32', bType: 'f32' },
-  { shape: TILED, aType: 'f32', bType: 'f16' },
-  { shape: TILED, aType: 'f16', bType: 'bf16' },
+  { shape: TILED, aType: 'f16', bType: 'f16' },
 ];
 
 const title = ({ shape, aType, bType }: Variant): string =>
@@ -63,7 +61,7 @@ describe.each(adapters)('dense product on $name', (adapter) => {
   it.each([
     ['broadcast', { kind: 'broadcast', L: adapter.L, R: 8, C: 2 }],
     ['tiled', TILED],
-  ] as const)('%s: adds to what is there, and a bias', async (_, shape) => {
+  ] as const)('%s: adds to what is there, with a bias', async (_, shape) => {
     const random = testRandom();
     const { gpu, recorder } = rig;
     const [rows, columns, k] = [random.integer(1, 40), random.integer(1, 70), random.integer(1, 60)];
@@ -72,16 +70,13 @@ describe.each(adapters)('dense product on $name', (adapter) => {
     const before = randomMatrix(random, rows, columns, 'f32');
     const bias = randomVector(random, columns);
     const shared = { shape, a: operandBuffer(gpu, a, 'f32'), aType: 'f32', b: await weightMatrix(gpu, b, 'f32'), rows, outStride: columns } as const;
-    const biased = poisoned(gpu, rows * columns * 4);
     const accumulated = f32Buffer(gpu, before.values);
-    matmul(gpu, recorder, { ...shared, out: biased, bias: f32Buffer(gpu, bias) });
     matmul(gpu, recorder, { ...shared, out: accumulated, accumulate: true, bias: f32Buffer(gpu, bias) });
     recorder.submit();
-    expectClose(asFloats(await readWords(gpu, biased)), matmulOracle(a, b, { bias }).values);
     expectClose(asFloats(await readWords(gpu, accumulated)), matmulOracle(a, b, { bias, before }).values);
   });
 
-  it.each(variants.filter((_, i) => [1, 3, 5].includes(i)).map((variant) => [title(variant), variant] as const))(
+  it.each(variants.filter((_, i) => [1, 2, 4].includes(i)).map((variant) => [title(variant), variant] as const))(
     '%s: a row has the same bits wherever it stands and whatever stands beside it', async (_, variant) => {
       const random = testRandom();
       const [k, columns] = [random.integer(20, 90), random.integer(10, 40)];
