@@ -1,5 +1,6 @@
 /** Flags that several commands share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { ACTIVATIONS, type Activations } from '../cluster/index.ts';
 import { presetNames } from '../model/presets.ts';
 import { STRATEGIES, type Strategy } from '../strategy/index.ts';
 import type { ModelFlags } from './model-source.ts';
@@ -17,6 +18,7 @@ export interface RunOptions extends ModelFlags {
   readonly batchTokens: number;
   /** Element type of weights on the device; as stored when not given. */
   readonly precision?: Precision;
+  readonly activations?: Activations;
   readonly trace?: string;
 }
 
@@ -52,6 +54,7 @@ export const withRunOptions = (command: Command): Command => command
   .addOption(new Option('--strategy <name>', 'how experts come to a rank').choices(STRATEGIES).default('asyncep'))
   .option('--adapters <list>', 'parts of adapter names, one per rank in turn (see doctor)', commaList)
   .option('--batch-tokens <n>', 'tokens of one pass at most, unless one prompt is longer', wholeNumber(1), 4096)
+  .addOption(new Option('--activations <type>', 'operands of the experts: auto takes f16 where it is faster').choices(ACTIVATIONS).default('f32'))
   .addOption(new Option('--precision <type>', 'element type of weights on the device; as stored when not given').choices(PRECISIONS))
   .option('--trace <file>', 'write the timeline as Chrome trace JSON, for ui.perfetto.dev');
 

@@ -102,9 +102,9 @@ const PHASES = { loading: 'loading', 'warm-up': 'warming up', passes: 'sequences
  */
 export async function openSession(model: ChosenModel, options: RunOptions, progress: Progress, trace: boolean): Promise<Session> {
   const log: Log = { passes: [], events: [], wallMs: 0 };
-  const { ranks, strategy, adapters = [], batchTokens, precision } = options;
+  const { ranks, strategy, adapters = [], batchTokens, precision, activations = 'f32' } = options;
   const cluster = await launchCluster({
-    model: model.source, ranks, strategy, adapters, batchTokens, tuning: await loadTuning(),
+    model: model.source, ranks, strategy, adapters, batchTokens, activations, tune: true, tuning: await loadTuning(),
     ...(precision === undefined ? {} : { dtype: precision }),
     onProgress: ({ phase, done, total }) => progress.update(PHASES[phase], done, total),
     ...(trace ? { onTrace: (events: readonly TraceEvent[]) => void log.events.push(...events) } : {}),

@@ -38,8 +38,10 @@ export interface BackendHooks {
 
 export interface RankBackend {
   readonly geometry: ShardGeometry;
-  /** Name of the adapter; ranks with the same name share their tuning. */
+  /** Name of the adapter. */
   readonly adapter: string;
+  /** What a tuning depends on; ranks with the same key share theirs. */
+  readonly tuningKey: string;
   readonly software: boolean;
   /** Packed bytes of one expert. */
   pack(layer: number, expert: number): Promise<Uint8Array>;

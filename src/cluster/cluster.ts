@@ -8,7 +8,7 @@ import type { Strategy } from '../strategy/index.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { TraceEvent } from '../trace/events.ts';
 import { splitIntoBatches, type Batch } from './batching.ts';
-import type { ModelSource, PassStats, RankSetup, Tuning } from './messages.ts';
+import type { Activations, ModelSource, PassStats, RankSetup, Tuning } from './messages.ts';
 import { RankProcess, type Reply } from './rank-process.ts';
 
 export interface ClusterOptions {
@@ -22,6 +22,10 @@ export interface ClusterOptions {
   readonly batchTokens?: number;
   /** Element type of packed weights; as the checkpoint has them by default. */
   readonly dtype?: NonNullable<RankSetup['dtype']>;
+  /** Operands of the experts' products: `f32` (default), `f16`, or `auto`: what the tuner finds faster. Attention and router read f32. */
+  readonly activations?: Activations;
+  /** Time the kernels' variants on adapters of which `tuning` says nothing; else they run the default plan. */
+  readonly tune?: boolean;
   /** Options of every rank's engine. */
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly stream?: Partial<StreamSettings>;
@@ -72,7 +76,7 @@ export interface RunResult {
 
 export interface Cluster {
   readonly ranks: readonly RankInfo[];
-  /** What was measured or given: adapter name -> its tuning. */
+  /** What was measured or given, by what it was measured for (adapter, driver, weights, kernels). */
   readonly tuning: Tuning;
   /**
    * Runs all sequences. Runs follow one another.
@@ -146,10 +150,10 @@ class RunningCluster implements Cluster {
   }
 
   #setup(rank: number): RankSetup {
-    const { model, strategy, adapters = [], dtype = null, engine = {}, stream = {}, bankBytes = null, onTrace } = this.options;
+    const { model, strategy, adapters = [], activations = 'f32', tune = false, dtype = null, engine = {}, stream = {}, bankBytes = null, onTrace } = this.options;
     const adapter = adapters.length === 0 ? null : (adapters[rank % adapters.length] as string);
     return {
-      runId: this.#runId, rank, world: this.options.ranks, model, strategy, adapter, dtype, engine: { ...engine }, stream, bankBytes,
+      runId: this.#runId, rank, world: this.options.ranks, model, strategy, adapter, dtype, activations, tune, engine: { ...engine }, stream, bankBytes,
       trace: onTrace !== undefined,
     };
   }
@@ -160,13 +164,13 @@ class RunningCluster implements Cluster {
     if (other !== -1) throw new RankError(other, 'reads other weights than rank 0; did the model folder change just now?');
   }
 
-  /** The first rank of each kind of adapter measures for all, one after another, so that none disturbs the other. */
+  /** The first rank of each kind measures for all, one after another, so that none disturbs the other. */
   async #tune(hellos: readonly Reply<'hello'>[]): Promise<void> {
-    for (const [rank, { adapter }] of hellos.entries()) {
-      if (Object.hasOwn(this.tuning, adapter)) continue;
+    for (const [rank, { tuningKey }] of hellos.entries()) {
+      if (Object.hasOwn(this.tuning, tuningKey)) continue;
       const process = this.#processes[rank] as RankProcess;
       const { tuning } = await this.#orFailure(process.ask({ type: 'tune' }, 'tuned', 'measuring kernels'));
-      this.tuning = { ...this.tuning, [adapter]: tuning };
+      this.tuning = { ...this.tuning, [tuningKey]: tuning };
     }
   }
 

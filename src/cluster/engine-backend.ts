@@ -9,6 +9,7 @@ import { readShader } from '../node/shaders.ts';
 import { openDevice, type GpuDevice } from '../runtime/device.ts';
 import type { PackedDtype } from '../runtime/layout.ts';
 import { defaultPlan, kernelPlanSchema, type KernelPlan } from '../runtime/plan.ts';
+import { tunePlan, tuningKey, type TuneOptions } from '../runtime/tune.ts';
 import { createStream, type CountedStream } from '../strategy/index.ts';
 import { compareMemory, expertMemory, type MemoryRow } from '../strategy/memory.ts';
 import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
@@ -47,6 +48,7 @@ interface Prepared {
 class EngineBackend implements RankBackend {
   readonly geometry: ShardGeometry;
   readonly adapter: string;
+  readonly tuningKey: string;
   readonly software: boolean;
   readonly #dtype: PackedDtype;
   readonly #blob: Uint8Array;
@@ -65,6 +67,7 @@ class EngineBackend implements RankBackend {
     this.geometry = geometryOf(weights, this.#dtype, setup.world);
     this.#blob = new Uint8Array(this.geometry.expertBytes);
     this.adapter = gpu.name;
+    this.tuningKey = tuningKey(gpu, this.#tuneOptions);
     this.software = opened.software;
   }
 
@@ -73,14 +76,26 @@ class EngineBackend implements RankBackend {
     return this.#blob;
   }
 
+  get #tuneOptions(): TuneOptions {
+    return { weightDtype: this.#dtype, headDim: this.weights.config.headDim, allowF16: this.setup.activations === 'auto' };
+  }
+
   async tune(): Promise<KernelPlan> {
-    return defaultPlan(this.gpu);
+    return this.setup.tune ? tunePlan(this.gpu, this.#tuneOptions) : defaultPlan(this.gpu);
+  }
+
+  /** The tuned plan, or the default one, with the operands that were asked for. */
+  #plan(tuning: unknown): KernelPlan {
+    const known = kernelPlanSchema.safeParse(tuning);
+    const plan = known.success ? known.data : defaultPlan(this.gpu);
+    if (this.setup.activations !== 'f16') return plan;
+    if (!this.gpu.hasF16) throw new InputError('--activations', 'f16', `${this.adapter} has no shader-f16; expected f32 or auto`);
+    return { ...plan, operands: { ...plan.operands, experts: 'f16' } };
   }
 
   async prepare(readers: readonly ShardReader[], tuning: unknown): Promise<void> {
     const { gpu, setup, geometry, weights } = this;
-    const known = kernelPlanSchema.safeParse(tuning);
-    const plan = known.success ? known.data : defaultPlan(gpu);
+    const plan = this.#plan(tuning);
     const timestamps = setup.trace && gpu.hasTimestamps;
     const engine = await createEngine(gpu, weights, { ...(setup.engine as EngineOptions), plan, weightDtype: this.#dtype, timestamps });
     const stream = await createStream(setup.strategy, {

@@ -12,6 +12,9 @@ export const modelSourceSchema = z.discriminatedUnion('kind', [
 ]);
 export type ModelSource = z.infer<typeof modelSourceSchema>;
 
+export const ACTIVATIONS = ['f32', 'f16', 'auto'] as const;
+export type Activations = (typeof ACTIVATIONS)[number];
+
 /** Everything a rank must know before it starts. */
 export const setupSchema = z.object({
   runId: z.string().regex(/^[0-9a-z]+$/),
@@ -23,6 +26,10 @@ export const setupSchema = z.object({
   adapter: z.string().nullable(),
   /** Element type of packed weights; null: as the checkpoint has them. */
   dtype: z.enum(['f32', 'f16', 'bf16']).nullable(),
+  /** Operands of experts' products: f32, f16, or what the tuner finds faster. */
+  activations: z.enum(ACTIVATIONS),
+  /** Time the kernels' variants where no tuning is known; else the default plan. */
+  tune: z.boolean(),
   /** Options of the engine, passed on as they are. */
   engine: z.record(z.string(), z.unknown()),
   stream: z.custom<Partial<StreamSettings>>((value) => typeof value === 'object' && value !== null),
@@ -33,7 +40,7 @@ export const setupSchema = z.object({
 });
 export type RankSetup = z.infer<typeof setupSchema>;
 
-/** Kernels chosen by measurement: adapter name -> what its tuner returned. Opaque here. */
+/** Kernels chosen by measurement: what they were measured for -> what the tuner returned. Opaque here. */
 export const tuningSchema = z.record(z.string(), z.unknown());
 export type Tuning = z.infer<typeof tuningSchema>;
 
@@ -87,7 +94,7 @@ const traceEvent = z.object({
 
 export const fromRankSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('heartbeat') }),
-  z.object({ type: z.literal('hello'), adapter: z.string(), software: z.boolean(), modelHash: z.string() }),
+  z.object({ type: z.literal('hello'), adapter: z.string(), tuningKey: z.string(), software: z.boolean(), modelHash: z.string() }),
   z.object({ type: z.literal('tuned'), tuning: z.unknown() }),
   z.object({ type: z.literal('progress'), phase: z.enum(['loading', 'preparing']), done: count, total: count }),
   z.object({ type: z.literal('published'), address: z.string() }),

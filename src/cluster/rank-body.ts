@@ -87,8 +87,8 @@ class Rank {
     const hooks: BackendHooks = { trace: setup.trace ? (event) => this.#record(event) : () => undefined };
     const backend = (this.#backend = await this.openBackend(setup, hooks));
     this.#transport = new SharedMemoryTransport(setup.rank, setup.runId);
-    const { adapter, software, geometry } = backend;
-    this.channel.send({ type: 'hello', adapter, software, modelHash: geometry.modelHash });
+    const { adapter, software, geometry, tuningKey } = backend;
+    this.channel.send({ type: 'hello', adapter, software, tuningKey, modelHash: geometry.modelHash });
   }
 
   #record({ track, name, startMs, durationMs, layer, pass }: Parameters<BackendHooks['trace']>[0]): void {
@@ -115,7 +115,7 @@ class Rank {
   async #prepare({ addresses, tuning }: Message<'prepare'>): Promise<void> {
     const transport = this.#transport as SharedMemoryTransport;
     for (const [peer, address] of addresses.entries()) this.#readers.push(await transport.open(peer, address, this.#open.geometry));
-    await this.#open.prepare(this.#readers, tuning[this.#open.adapter] ?? null);
+    await this.#open.prepare(this.#readers, tuning[this.#open.tuningKey] ?? null);
     this.channel.send({ type: 'prepared' });
   }
 

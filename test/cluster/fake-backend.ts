@@ -42,6 +42,7 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
   return {
     geometry,
     adapter: setup.adapter ?? 'fake',
+    tuningKey: setup.adapter ?? 'fake',
     software: true,
     pack: async (layer, expert) => {
       await step('pack');
