@@ -15,6 +15,7 @@ import { launchCluster, type Cluster, type PassStats } from '../src/cluster/inde
 import { parseConfig } from '../src/model/config.ts';
 import { worldMatmulRate } from '../src/node/matmul-rate.ts';
 import { overlapEfficiency, type Strategy } from '../src/strategy/index.ts';
+import { memoryIsAsPlanned } from '../src/strategy/memory.ts';
 import type { TraceEvent } from '../src/trace/events.ts';
 
 const { values: flags } = parseArgs({
@@ -138,12 +139,17 @@ for (const tokens of flags.tokens.split(',').map(Number)) {
 }
 for (const cluster of clusters.values()) await cluster.close();
 
-const adapter = (clusters.get('asyncep') as Cluster).ranks[0]?.adapter;
+const [first] = (clusters.get('asyncep') as Cluster).ranks;
+const { adapter = '', memory = [] } = first ?? {};
+const memoryTable = new Table({ head: ['memory of rank 0', 'where', 'computed MB', 'allocated MB'], style: { head: [], border: [] } });
+for (const { name, where, expectedBytes, allocatedBytes } of memory) memoryTable.push([name, where, (expectedBytes / 1e6).toFixed(3), (allocatedBytes / 1e6).toFixed(3)]);
 if (flags.json) {
-  console.log(JSON.stringify({ date: new Date().toISOString(), adapter, ranks, layers, gatherMs, flopsPerSecond, threshold, measured: all }, null, 2));
+  console.log(JSON.stringify({ date: new Date().toISOString(), adapter, ranks, layers, gatherMs, flopsPerSecond, threshold, memory, measured: all }, null, 2));
 } else {
   console.log(`${ranks} ranks on ${adapter}; ${layersMoe} MoE layers of ${config.numExperts} experts, hidden ${config.hiddenSize}`);
   console.log(`t_EP = ${gatherMs.toFixed(2)} ms (slowest gather of a layer, measured at warm-up); F = ${(flopsPerSecond / 1e9).toFixed(1)} GFLOP/s a rank (measured matmul rate)`);
   console.log(`T_batch = ${layersMoe} x ${gatherMs.toFixed(2)} ms x ${(flopsPerSecond / 1e9).toFixed(1)} GFLOP/s x ${GAMMA} = ${(threshold / 1e9).toFixed(3)} GFLOP`);
   console.log(table.toString());
+  console.log(memoryTable.toString());
+  console.log(`device memory of every rank is as computed: ${(clusters.get('asyncep') as Cluster).ranks.every((rank) => memoryIsAsPlanned(rank.memory)) ? 'yes' : 'NO'}`);
 }
