@@ -56,11 +56,12 @@ function schedule(events: readonly TraceEvent[]): string {
 function figures({ stats, ranks, matmulFlopsPerSecond }: DemoFacts, judged: readonly Judged[]): string[] {
   const right = judged.filter(isRight).length;
   const rate = stats.flops / stats.seconds;
+  const copyShare = stats.copyMs / 1000 / stats.seconds / ranks;
   return [
     `accuracy            ${formatPercent(right / judged.length)} (${right} of ${judged.length} held-out mails)`,
     `throughput          ${formatCount(stats.tokens / stats.seconds)} tokens/s (${formatCount(stats.tokens)} tokens in ${stats.seconds.toFixed(1)} s, ${ranks} ranks)`,
     `MFU                 ${formatPercent(rate / matmulFlopsPerSecond)} (${formatFlops(rate)} of ${formatFlops(matmulFlopsPerSecond)}, the adapter's measured matmul rate)`,
-    `overlap efficiency  ${formatPercent(stats.overlapEfficiency)} of the time that experts are gathered is hidden behind compute`,
+    `overlap efficiency  ${formatPercent(stats.overlapEfficiency)} of the gather time did not leave the device idle; copies to the slots take ${formatPercent(copyShare)} of its time`,
   ];
 }
 

@@ -26,8 +26,10 @@ export interface SessionStats {
   readonly seconds: number;
   /** True FLOPs of the passes. */
   readonly flops: number;
-  /** 1 - exposed / total gather time; 1 where nothing is gathered. */
+  /** 1 - exposed / total gather time, exposed = the device had nothing to do because a layer waited for its experts; 1 where nothing is gathered. */
   readonly overlapEfficiency: number;
+  /** Device time of copies staging -> slot, milliseconds over all ranks; 0 unless the session was opened with `trace` on adapters with timestamps. */
+  readonly copyMs: number;
 }
 
 export interface Session {
@@ -90,6 +92,7 @@ function statsOf({ passes, wallMs }: Log): SessionStats {
     tokens: sum('tokens'),
     seconds: wallMs / 1000,
     flops: sum('flops'),
+    copyMs: sum('copyMs'),
     overlapEfficiency: overlapEfficiency({ gatherMs: sum('gatherMs'), copyMs: sum('copyMs'), exposedMs: sum('exposedMs') }),
   };
 }
