@@ -1,8 +1,8 @@
 /**
  * Adapters as Node sees them: Dawn's own bindings, opened by name.
  *
- * Dawn keeps polling as long as the object returned by `create` is reachable, and Node does not exit before that: whoever
- * opens closes.
+ * An instance (what `create` returns) that is collected before the last of its devices crashes the process, and nothing tells in which
+ * order garbage goes: instances that gave an adapter are kept until the process ends.
  */
 import { create, globals } from 'webgpu';
 import { AdapterError } from '../errors.ts';
@@ -66,11 +66,15 @@ export async function listAdapters(): Promise<AdapterEntry[]> {
   return found.filter(({ backend }) => backend !== 'null').toSorted((a, b) => preference(a) - preference(b));
 }
 
+/** Never read: see above. */
+const kept: GPU[] = [];
+
 /** Opens one adapter of the list; Dawn takes the first whose name contains the wanted one. */
 async function openEntry(entry: AdapterEntry): Promise<OpenGpu> {
   let gpu: GPU | undefined = create([`backend=${entry.backend}`, `adapter=${entry.name}`, ...DAWN_FLAGS]);
   let adapter: GPUAdapter | undefined = (await gpu.requestAdapter()) ?? undefined;
   if (adapter === undefined) throw new AdapterError(`adapter ${entry.name}: the driver refused to open it; ${REMEDY}`);
+  kept.push(gpu);
   const software = entry.software || adapter.info.isFallbackAdapter;
   return {
     ...entry,

@@ -20,18 +20,10 @@ export const adapters: readonly TestAdapter[] = [
   { name: 'swiftshader', L: 4, operands: ['f32'] },
 ];
 
-/**
- * Instances stay reachable until the worker ends: Dawn crashes, or hangs, now and then when an instance is collected before the last
- * of its devices.
- */
-const kept: GPU[] = [];
-
 /** A missing adapter is a failure of the machine's set-up, never a reason to skip. */
 export async function openAdapter(name: TestAdapter['name']): Promise<OpenGpu> {
   try {
-    const opened = await openGpu(name);
-    kept.push(opened.gpu);
-    return opened;
+    return await openGpu(name);
   } catch (error) {
     throw new Error(`the tests need both software adapters; ${name} is missing: run \`npm run setup\` (${String(error)})`, { cause: error });
   }
