@@ -40,8 +40,11 @@ export class Recorder {
     this.label = label;
   }
 
+  /** @throws RangeError when the grid is larger than the device takes */
   dispatch(kernel: Kernel, params: readonly Param[], buffers: readonly Binding[], x: number, y = 1): void {
     if (x === 0 || y === 0 || this.gpu.pipelines.collecting) return;
+    const limit = this.gpu.device.limits.maxComputeWorkgroupsPerDimension;
+    if (Math.max(x, y) > limit) throw new RangeError(`kernel ${kernel.name}: ${x} x ${y} workgroups; this device takes ${limit} a dimension: use smaller chunks or batches`);
     if (this.used === SLOTS) this.submit();
     const slot = this.used++;
     params.forEach((param, i) => {

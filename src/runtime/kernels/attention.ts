@@ -70,11 +70,8 @@ export interface Attention {
   readonly out: Binding;
 }
 
-const MAX_TILES = 65535;
-
 /** Causal grouped-query attention; see attention-broadcast.wgsl. */
 export function attention(gpu: GpuDevice, recorder: Recorder, op: Attention): void {
-  if (op.tileCount > MAX_TILES) throw new RangeError(`${op.tileCount} attention tiles in one dispatch; at most ${MAX_TILES}: use smaller chunks`);
   const { kind, ...size } = op.shape;
   const kernel = gpu.pipelines.get(`attention-${kind}`, { ...size, d: op.headDim, kvType: op.type, aType: op.type });
   const buffers = [op.q, op.kv.keys, op.kv.values, op.tiles, op.blockTable, op.out];
