@@ -60,12 +60,23 @@ const DENSE: readonly Wanted[] = [
   { R: 16, C: 4, aType: 'f32', bType: 'bf16', why: 'twice the columns for the same loads of A, twice the text to compile' },
   { R: 8, C: 4, aType: 'f32', bType: 'bf16', why: 'fewer rows: short tails' },
   { R: 16, C: 2, aType: 'f32', bType: 'f32', why: 'full precision: twice the bytes of weights to load' },
+  { R: 8, C: 4, aType: 'f32', bType: 'f32', why: 'the same with fewer rows' },
   { R: 16, C: 2, aType: 'f16', bType: 'f16', why: 'two elements a load on both sides' },
   { R: 16, C: 4, aType: 'f16', bType: 'f16', why: 'the same with more columns' },
   { R: 32, C: 2, aType: 'f16', bType: 'f16', why: 'the same with more rows' },
 ];
 
-const GROUPED: readonly Wanted[] = DENSE.filter(({ R, C, aType }) => (R === 16 && C === 2) || (R === 16 && aType === 'f16') || R === 8);
+/** On subgroups of four: without f16, and with wider tiles, which compile quickly there. */
+const DENSE_SMALL: readonly Wanted[] = [
+  { R: 16, C: 8, aType: 'f32', bType: 'bf16', why: 'most work for each load' },
+  { R: 8, C: 4, aType: 'f32', bType: 'bf16', why: 'half the rows and columns: a quarter of the text' },
+  { R: 8, C: 2, aType: 'f32', bType: 'bf16', why: 'an eighth of it' },
+  { R: 16, C: 8, aType: 'f32', bType: 'f32', why: 'full precision: twice the bytes of weights to load' },
+];
+
+const groupedOf = (list: readonly Wanted[]): readonly Wanted[] => list === DENSE_SMALL ? list : list.filter(({ R, C, aType }) => (R === 16 && C === 2) || (R === 16 && aType === 'f16') || R === 8);
+
+const productsOf = ({ gpu }: Rig): readonly Wanted[] => (gpu.subgroupSize === 4 ? DENSE_SMALL : DENSE);
 
 function variants(rig: Rig, list: readonly Wanted[], tiledType: PackedDtype): Variant[] {
   const L = rig.gpu.subgroupSize;
@@ -82,8 +93,8 @@ function attentionVariants({ gpu }: Rig): AttentionVariant[] {
   const broadcast: AttentionVariant[] = L >= 4 && L <= 16 ? [
     { shape: shape(2, 16), type: 'f32', why: 'two queries a lane share every loaded and broadcast key' },
     { shape: shape(1, 16), type: 'f32', why: 'one query a lane: fewest registers' },
-    { shape: shape(1, 32), type: 'f32', why: 'longer steps: half as many rescalings' },
-    { shape: shape(2, 32), type: 'f32', why: 'both: most work for each load, most text' },
+    { shape: shape(4, 16), type: 'f32', why: 'four queries a lane: half the loads of keys and values again' },
+    { shape: shape(2, 32), type: 'f32', why: 'longer steps: half as many rescalings' },
     ...(gpu.hasF16 ? [{ shape: shape(2, 16), type: 'f16' as const, why: 'two elements a load' }] : []),
   ] : [];
   return [...broadcast, { shape: { kind: 'tiled' }, type: 'f32', why: 'a query a thread, keys and values through workgroup memory' }];
@@ -128,7 +139,7 @@ async function table(title: string, subjects: readonly Subject[], control?: Subj
 
 async function denseTable(rig: Rig): Promise<void> {
   const [M, N, K] = numbers(args.dense, 3, 'dense') as [number, number, number];
-  const ours = await subjectsOf(rig, denseCases(rig.gpu, variants(rig, DENSE, 'f32'), { M, N, K }));
+  const ours = await subjectsOf(rig, denseCases(rig.gpu, variants(rig, productsOf(rig), 'f32'), { M, N, K }));
   const peers: Peer[] = [];
   if (!args['no-peers'] && peersInstalled()) {
     for (const provider of ['webgpu', 'cpu'] as const) peers.push(...[await onnxruntimePeer(provider, rig.adapter, { M, N, K })].filter((peer) => peer !== undefined));
@@ -164,7 +175,7 @@ async function groupedTables(rig: Rig): Promise<void> {
   const [M, N, K] = numbers(args.dense, 3, 'dense') as [number, number, number];
   const key = software ? 'cpuGflops' : 'gflops';
   for (const shape of groupedShapes()) {
-    const list = variants(rig, GROUPED, 'f16');
+    const list = variants(rig, groupedOf(productsOf(rig)), 'f16');
     const grouped = await subjectsOf(rig, groupedCases(rig.gpu, list, shape));
     const dense = (await subjectsOf(rig, denseCases(rig.gpu, list, { M, N, K }))).map((subject) => ({ ...subject, name: `dense ${subject.name}` }));
     const rows = await table(`grouped product, ${shape.experts} experts, ${shape.used} used, ${shape.tokens} tokens, m=${shape.m}, k=${shape.k}`, [...grouped, ...dense]);

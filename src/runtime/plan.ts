@@ -50,11 +50,12 @@ const SMALL_SUBGROUP = 16;
 export function defaultPlan(gpu: Pick<GpuDevice, 'subgroupSize'>, operands: KernelPlan['operands'] = { attention: 'f32', experts: 'f32' }): KernelPlan {
   const L = gpu.subgroupSize;
   if (L < 4 || L > SMALL_SUBGROUP) return { operands, dense: { kind: 'tiled' }, grouped: { kind: 'tiled' }, attention: { kind: 'tiled' } };
-  const R = Math.max(8, 2 * L);
+  // 32 sums a lane: half of what is fastest, and half the time to compile. Experts have few rows each: tiles of L rows leave short tails.
+  const few: MatmulShape = { kind: 'broadcast', L, R: Math.max(8, L), C: 4 };
   return {
     operands,
-    dense: { kind: 'broadcast', L, R, C: 2 },
-    grouped: { kind: 'broadcast', L, R, C: 2 },
+    dense: L === 4 ? few : { kind: 'broadcast', L, R: 2 * L, C: 2 },
+    grouped: few,
     attention: { kind: 'broadcast', L, QB: 2, KT: 16 },
   };
 }

@@ -43,18 +43,23 @@ const TILED = { kind: 'tiled' } as const;
 const sameShape = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b);
 const distinct = <T extends object>(list: readonly T[]): T[] => list.filter((one, i) => list.findIndex((other) => sameShape(one, other)) === i);
 
-/** Variants that the adapter can run, the default first. Broadcast shapes are for its own subgroup size; the tiled ones run anywhere. */
+/**
+ * Variants that the adapter can run, the default first. Broadcast shapes are for its own subgroup size. The tiled ones run anywhere: they come
+ * first where they are the default, and otherwise last, for a driver on which nothing else computes correctly.
+ */
 export function candidates(target: TuneTarget, allowF16 = false): Candidates {
   const { subgroupSize: L, hasF16 } = target;
   const plan = defaultPlan(target);
   const fixed = L >= 4 && L <= 64;
-  const rows = Math.max(8, Math.min(2 * L, 32));
-  const products: MatmulShape[] = fixed ? [{ kind: 'broadcast', L, R: rows, C: 2 }, { kind: 'broadcast', L, R: rows, C: 4 }] : [];
-  const queries: AttentionShape[] = fixed ? [{ kind: 'broadcast', L, QB: L > 16 ? 1 : 2, KT: 16 }] : [];
+  const product = (R: number, C: number): MatmulShape => ({ kind: 'broadcast', L, R, C });
+  // Larger tiles load less for each product, but compile longer and waste more on experts with few rows; SwiftShader (4 lanes) compiles quickly.
+  const dense = L === 4 ? product(16, 8) : product(Math.min(2 * L, 32), 4);
+  const grouped = L === 4 ? product(16, 8) : product(16, 2);
+  const queries: AttentionShape = { kind: 'broadcast', L, QB: L > 16 ? 1 : 2, KT: 16 };
   return {
-    dense: distinct([plan.dense, ...products, TILED]),
-    grouped: distinct([plan.grouped, ...products, TILED]),
-    attention: distinct([plan.attention, ...queries, TILED]),
+    dense: distinct([plan.dense, ...(fixed ? [dense] : []), TILED]),
+    grouped: distinct([plan.grouped, ...(fixed ? [grouped] : []), TILED]),
+    attention: distinct([plan.attention, ...(fixed ? [queries] : []), TILED]),
     experts: hasF16 && allowF16 ? ['f32', 'f16'] : ['f32'],
   };
 }
@@ -199,37 +204,41 @@ const DEFAULT_BUDGET_MS = 8000;
 
 class Tuner {
   private readonly recorder: Recorder;
-  private readonly end: number;
 
-  constructor(private readonly gpu: GpuDevice, budgetMs: number, private readonly log: (line: string) => void) {
+  constructor(private readonly gpu: GpuDevice, private readonly log: (line: string) => void) {
     this.recorder = new Recorder(gpu);
-    this.end = performance.now() + budgetMs;
   }
 
-  /** Times the list in order, on a problem that fits the device; stops when time is up, but never before the first. */
-  async time<T extends object>(kernel: string, list: readonly T[], make: Make<T>): Promise<Timing<T>[]> {
+  /**
+   * Times the list in order, on a problem that fits the device, and begins no candidate that would end after `end`, except the first.
+   * A last resort is tried only when nothing before it works.
+   */
+  async time<T extends object>(kernel: string, list: readonly T[], make: Make<T>, end: number, isLastResort: (candidate: T) => boolean): Promise<Timing<T>[]> {
     const [first] = list;
     if (first === undefined) return [];
-    let problem = make(false);
-    await this.run(problem, first);
-    if ((await timeRuns(this.gpu, this.recorder, problem.run(first), 1)) < TOO_QUICK_MS) {
-      this.release(problem);
-      problem = make(true);
-    }
+    const problem = await this.fitting(first, make);
     const timings: Timing<T>[] = [];
-    let compileMs = 0;
+    let longestMs = 0;
     for (const candidate of list) {
-      if (timings.length > 0 && performance.now() + compileMs > this.end) break;
+      if (timings.length > 0 && (isLastResort(candidate) || performance.now() + longestMs > end)) continue;
       const start = performance.now();
       const works = await this.run(problem, candidate);
-      compileMs = Math.max(compileMs, performance.now() - start);
-      if (!works) this.log(`${kernel} ${JSON.stringify(candidate)}: wrong result, dropped`);
-      else timings.push({ candidate, ms: await this.best(problem.run(candidate)) });
-      const last = timings.at(-1);
-      if (works && last) this.log(`${kernel} ${JSON.stringify(candidate)}: ${last.ms.toFixed(2)} ms`);
+      const ms = works ? await this.best(problem.run(candidate)) : Infinity;
+      longestMs = Math.max(longestMs, performance.now() - start);
+      if (works) timings.push({ candidate, ms });
+      this.log(`${kernel} ${JSON.stringify(candidate)}: ${works ? `${ms.toFixed(2)} ms` : 'wrong result, dropped'}`);
     }
     this.release(problem);
     return timings;
+  }
+
+  /** The small problem, or the large one on a device that is done with the small one at once. */
+  private async fitting<T>(first: T, make: Make<T>): Promise<Problem<T>> {
+    const problem = make(false);
+    await this.run(problem, first);
+    if ((await timeRuns(this.gpu, this.recorder, problem.run(first), 1)) >= TOO_QUICK_MS) return problem;
+    this.release(problem);
+    return make(true);
   }
 
   /** Runs once (compiles) and looks at an element. */
@@ -258,12 +267,31 @@ class Tuner {
   }
 }
 
+/** Experts first: most of a pass is theirs. */
+const EXPERTS_SHARE = 0.6;
+
+const isTiled = ({ kind }: MatmulShape | AttentionShape): boolean => kind === 'tiled';
+
 /** The experts' shape and operand type: f32 first, then whether f16 pays, then other shapes with the type that won. */
-async function tuneGrouped(tuner: Tuner, gpu: GpuDevice, { grouped, experts }: Candidates, dtype: PackedDtype): Promise<Grouped> {
+async function tuneGrouped(tuner: Tuner, gpu: GpuDevice, { grouped, experts }: Candidates, dtype: PackedDtype, end: number): Promise<Grouped> {
   const make = (large: boolean): Problem<Grouped> => groupedProblem(gpu, dtype, experts, large);
-  const byType = await tuner.time('experts', experts.map((type) => ({ shape: grouped[0] ?? TILED, type })), make);
-  const { candidate: { type } } = choose(byType, F16_MARGIN);
-  return choose(await tuner.time('experts', grouped.map((other) => ({ shape: other, type })), make)).candidate;
+  const [first = TILED, ...others] = grouped;
+  const time = (list: readonly Grouped[], lastResort: (shape: MatmulShape) => boolean): Promise<Timing<Grouped>[]> =>
+    tuner.time('experts', list, make, end, ({ shape }) => lastResort(shape));
+  const byType = await time(experts.map((type) => ({ shape: first, type })), () => false);
+  const base = byType.length > 0 ? [choose(byType, F16_MARGIN)] : [];
+  const type = base[0]?.candidate.type ?? 'f32';
+  const rest = others.filter((shape) => base.length === 0 || !isTiled(shape)).map((shape) => ({ shape, type }));
+  const inTime = base.length === 0 || performance.now() < end;
+  return choose([...base, ...(inTime ? await time(rest, isTiled) : [])]).candidate;
+}
+
+/** The only candidate that is not a last resort needs no timing. */
+async function tuneShape<T extends MatmulShape | AttentionShape>(tuner: Tuner, kernel: string, list: readonly T[], make: Make<T>, end: number): Promise<T> {
+  const [first] = list;
+  const lastResort = (shape: T): boolean => isTiled(shape) && shape !== first;
+  if (first !== undefined && (performance.now() > end || !list.some((shape) => shape !== first && !lastResort(shape)))) return first;
+  return choose(await tuner.time(kernel, list, make, end, lastResort)).candidate;
 }
 
 /**
@@ -273,11 +301,13 @@ async function tuneGrouped(tuner: Tuner, gpu: GpuDevice, { grouped, experts }: C
 export async function tunePlan(gpu: GpuDevice, options: TuneOptions): Promise<KernelPlan> {
   const { weightDtype, headDim, allowF16 = false, log = () => undefined, budgetMs = DEFAULT_BUDGET_MS } = options;
   const list = candidates(gpu, allowF16);
-  const tuner = new Tuner(gpu, budgetMs, log);
+  const start = performance.now();
+  const tuner = new Tuner(gpu, log);
   try {
-    const dense = choose(await tuner.time('dense', list.dense, (large) => denseProblem(gpu, weightDtype, large))).candidate;
-    const grouped = await tuneGrouped(tuner, gpu, list, weightDtype);
-    const attended = choose(await tuner.time('attention', list.attention, (large) => attentionProblem(gpu, headDim, large))).candidate;
+    const grouped = await tuneGrouped(tuner, gpu, list, weightDtype, start + EXPERTS_SHARE * budgetMs);
+    const end = start + budgetMs;
+    const dense = await tuneShape(tuner, 'dense', list.dense, (large) => denseProblem(gpu, weightDtype, large), end);
+    const attended = await tuneShape(tuner, 'attention', list.attention, (large) => attentionProblem(gpu, headDim, large), end);
     return { operands: { attention: 'f32', experts: grouped.type }, dense, grouped: grouped.shape, attention: attended };
   } finally {
     tuner.close();
