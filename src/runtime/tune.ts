@@ -2,14 +2,13 @@
  * Chooses the variant of each kernel by timing a short list on the device itself. The default comes first and stays unless another is clearly
  * faster, so that noise does not make two starts differ; a variant that computes nonsense on this driver is dropped.
  */
-import { z } from 'zod';
 import { DeviceError } from '../errors.ts';
 import type { GpuDevice } from './device.ts';
 import { attention, BLOCK_TOKENS, kvBytes } from './kernels/attention.ts';
 import { groupedMatmul, groupedSwiglu, matmul, type ExpertTiles } from './kernels/matmul.ts';
 import { packedBytes, padTo, type PackedDtype } from './layout.ts';
 import { FILL, filledBuffer, filledMatrix, filledOperand, timeRuns, type RecordRun } from './matmul-rate.ts';
-import { attentionRows, defaultPlan, kernelPlanSchema, tileRows, type AttentionShape, type KernelPlan, type MatmulShape, type OperandDtype } from './plan.ts';
+import { attentionRows, defaultPlan, tileRows, type AttentionShape, type KernelPlan, type MatmulShape, type OperandDtype } from './plan.ts';
 import { Recorder } from './recorder.ts';
 
 export interface TuneOptions {
@@ -314,9 +313,6 @@ export async function tunePlan(gpu: GpuDevice, options: TuneOptions): Promise<Ke
   }
 }
 
-/** A plan as it is remembered, with what it was measured for. */
-const rememberedSchema = z.object({ version: z.literal(1), key: z.string(), plan: kernelPlanSchema });
-
 /** FNV-1a over UTF-16 units, as hexadecimal. */
 function hashText(text: string): string {
   let hash = 0x811c9dc5;
@@ -339,18 +335,3 @@ function shaderVersion(gpu: GpuDevice, { weightDtype, headDim, allowF16 = false 
 /** What a plan depends on: adapter and driver, weights, head dimension, what was allowed, the shaders. */
 export const tuningKey = (gpu: GpuDevice, options: TuneOptions): string =>
   [gpu.name, options.weightDtype, `d${options.headDim}`, options.allowF16 === true && gpu.hasF16 ? 'f16 allowed' : 'f32', shaderVersion(gpu, options)].join(' | ');
-
-/** JSON text for a file of the caller's. */
-export const writeTuned = (key: string, plan: KernelPlan): string => JSON.stringify({ version: 1, key, plan } satisfies z.infer<typeof rememberedSchema>);
-
-/** The plan, when the text is one that was measured for the same key; undefined otherwise: measure again. */
-export function readTuned(text: string, key: string): KernelPlan | undefined {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  const remembered = rememberedSchema.safeParse(json);
-  return remembered.success && remembered.data.key === key ? remembered.data.plan : undefined;
-}

@@ -1,9 +1,9 @@
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { measureMatmulRate } from '../../src/runtime/matmul-rate.ts';
 import { matmul } from '../../src/runtime/kernels/matmul.ts';
-import { defaultPlan, kernelPlanSchema, type KernelPlan } from '../../src/runtime/plan.ts';
+import { defaultPlan, kernelPlanSchema } from '../../src/runtime/plan.ts';
 import { matmul as matmulOracle } from '../../src/runtime/reference/matmul.ts';
-import { candidates, choose, readTuned, tunePlan, tuningKey, writeTuned } from '../../src/runtime/tune.ts';
+import { candidates, choose, tunePlan, tuningKey } from '../../src/runtime/tune.ts';
 import { adapters, useDevice } from './adapters.ts';
 import { asFloats, expectClose, operandBuffer, poisoned, readWords, weightMatrix } from './buffers.ts';
 import { randomMatrix, testRandom } from './random.ts';
@@ -53,23 +53,6 @@ describe('choice', () => {
   it('says that no variant works when none does', () => {
     expect(() => choose([])).toThrowErrorMatchingInlineSnapshot(`[DeviceError: no variant of a kernel computes correctly on this adapter; is its driver up to date?]`);
   });
-});
-
-describe('remembered plans', () => {
-  const plan: KernelPlan = {
-    operands: { attention: 'f32', experts: 'f16' },
-    dense: { kind: 'broadcast', L: 8, R: 16, C: 4 }, grouped: { kind: 'tiled' }, attention: { kind: 'broadcast', L: 8, QB: 2, KT: 16 },
-  };
-
-  it('come back as they were', () => expect(readTuned(writeTuned('a key', plan), 'a key')).toEqual(plan));
-
-  test.each([
-    ['another key', writeTuned('another key', plan)],
-    ['no JSON', '{'],
-    ['a plan of another version', JSON.stringify({ version: 2, key: 'a key', plan })],
-    ['a plan that lacks a kernel', JSON.stringify({ version: 1, key: 'a key', plan: { ...plan, grouped: undefined } })],
-    ['an unknown variant', JSON.stringify({ version: 1, key: 'a key', plan: { ...plan, dense: { kind: 'magic' } } })],
-  ])('%s: measure again', (_, text) => expect(readTuned(text, 'a key')).toBeUndefined());
 });
 
 describe.each(adapters)('tuning on $name', (adapter) => {
