@@ -33,7 +33,7 @@ export interface ClusterOptions {
   readonly bankBytes?: number;
   /** What an earlier run measured, so that it need not be measured again. */
   readonly tuning?: Tuning;
-  /** A rank that is silent for so long is given up; 30 s by default. */
+  /** A rank that is silent for so long is given up; 60 s by default (a driver that compiles may block it for a while). */
   readonly silenceMs?: number;
   /** A pass that takes so long is given up; 10 minutes by default. */
   readonly passDeadlineMs?: number;
@@ -127,7 +127,7 @@ class RunningCluster implements Cluster {
     this.#failure = new Promise((_, reject) => (this.#fail = reject));
     this.#failure.catch(() => undefined); // whoever waits for a step hears of it
     this.#processes = Array.from({ length: options.ranks }, (_, rank) =>
-      new RankProcess(rank, options.ranks, options.backendModule, options.silenceMs ?? 30_000, {
+      new RankProcess(rank, options.ranks, options.backendModule, options.silenceMs ?? 60_000, {
         failed: (error) => void this.abort(error),
         message: (message) => this.#onEvent(rank, message),
       }));
