@@ -12,7 +12,7 @@ import type { GpuDevice } from '../src/runtime/device.ts';
 import type { PackedDtype } from '../src/runtime/layout.ts';
 import { kernelPlanSchema, type KernelPlan, defaultPlan } from '../src/runtime/plan.ts';
 import { tunePlan } from '../src/runtime/tune.ts';
-import type { Slot, SlotStream } from '../src/strategy/slot-stream.ts';
+import type { Slot, SlotStream } from '../src/engine/slot-stream.ts';
 import { denseCases, shapeName } from './kernels/matmul.ts';
 import { kernelSubject, measure, printTable, ratio, showSpread, type Subject } from './measure.ts';
 import { closeRig, describePlace, openRig, printPlace } from './rig.ts';

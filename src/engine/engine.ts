@@ -8,7 +8,7 @@ import type { PackedDtype } from '../runtime/layout.ts';
 import { attentionRows, defaultPlan, type KernelPlan } from '../runtime/plan.ts';
 import { Recorder } from '../runtime/recorder.ts';
 import { Timestamps, type DeviceInterval } from '../runtime/timestamps.ts';
-import type { SlotStream } from '../strategy/slot-stream.ts';
+import type { SlotStream } from './slot-stream.ts';
 import { checkBatch, packBatch, type Batch, type Chunk, type PackedBatch } from './batch.ts';
 import { expertLayout, type ExpertLayout } from './expert-layout.ts';
 import { recordAttention, recordExperts, recordKeysValues, recordLastQueries, rowStride, slice, slotExperts, type ExpertSource, type LayerContext } from './layer.ts';

@@ -1,6 +1,6 @@
 /** One decoder layer, recorded: attention over a chunk, then its experts. */
 import type { ModelConfig } from '../model/types.ts';
-import type { Slot } from '../strategy/slot-stream.ts';
+import type { Slot } from './slot-stream.ts';
 import type { GpuDevice } from '../runtime/device.ts';
 import { attention, ropeKv, type KvBlocks } from '../runtime/kernels/attention.ts';
 import { combine, expertSort, fill, maxExpertTiles, routerTopK } from '../runtime/kernels/experts.ts';

@@ -15,7 +15,7 @@ import { AdapterError } from '../errors.ts';
 import { readConfig } from '../model/config.ts';
 import { randomWeights } from '../model/random-weights.ts';
 import { openDevice, type GpuDevice } from '../runtime/device.ts';
-import type { SlotStream } from '../strategy/slot-stream.ts';
+import type { SlotStream } from '../engine/slot-stream.ts';
 import { openFolder } from './files.ts';
 import { openGpu } from './gpu.ts';
 import { waitFor } from './pacing.ts';

@@ -2,7 +2,7 @@
 import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
 import { partitionExperts, type ExpertRange } from '../collective/partition.ts';
 import { layOutBanks, type BankLayout, type CreateBuffer } from './banks.ts';
-import type { Slot, SlotStream } from './slot-stream.ts';
+import type { Slot, SlotStream } from '../engine/slot-stream.ts';
 import type { StreamSink, StreamStats } from './stats.ts';
 
 export interface StreamContext {

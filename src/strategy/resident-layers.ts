@@ -3,7 +3,7 @@ import type { ShardReader } from '../collective/transport.ts';
 import { createBanks, cutPieces } from './banks.ts';
 import { planExperts, settingsOf, slotOf, type StreamContext } from './context.ts';
 import { loadPieces, type LoadItem } from './load.ts';
-import type { Slot } from './slot-stream.ts';
+import type { Slot } from '../engine/slot-stream.ts';
 
 /** Gathers `layers` from all ranks into buffers labelled `<label(layer)>bank <b>`. */
 export async function loadLayers(context: StreamContext, layers: readonly number[], label: (layer: number) => string): Promise<Map<number, Slot>> {

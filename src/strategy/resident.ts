@@ -1,7 +1,7 @@
 /** `resident`: every expert of every layer on the device; nothing moves after the start. */
 import type { CountedStream, StreamContext } from './context.ts';
 import { loadLayers } from './resident-layers.ts';
-import type { Slot } from './slot-stream.ts';
+import type { Slot } from '../engine/slot-stream.ts';
 import { StreamCounter } from './stats.ts';
 
 /** Gathers all layers from all ranks once. @throws SegmentError when a shard is damaged */

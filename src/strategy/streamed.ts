@@ -18,7 +18,7 @@ import { Fill, type PeerPiece } from './fill.ts';
 import { loadOwnShard, type OwnPart } from './own-shard.ts';
 import { loadLayers } from './resident-layers.ts';
 import { destroySlots } from './resident.ts';
-import type { Slot } from './slot-stream.ts';
+import type { Slot } from '../engine/slot-stream.ts';
 import { StagingPool, type Staging } from './staging.ts';
 import { StreamCounter, type StreamStats } from './stats.ts';
 import { Watch } from './watch.ts';

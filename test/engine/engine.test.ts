@@ -5,7 +5,7 @@ import { openCheckpoint } from '../../src/model/checkpoint.ts';
 import { prefillFlops } from '../../src/model/flops.ts';
 import type { ModelWeights } from '../../src/model/types.ts';
 import { openFolder } from '../../src/node/files.ts';
-import type { SlotStream } from '../../src/strategy/slot-stream.ts';
+import type { SlotStream } from '../../src/engine/slot-stream.ts';
 import { adapters, useDevice, type TestAdapter } from '../runtime/adapters.ts';
 import { fixtureFolder } from '../strategy/golden.ts';
 import { localSlots } from './local-slots.ts';

@@ -6,7 +6,7 @@ import { createEngine, storedDtype, type Engine } from '../../src/engine/index.t
 import { openCheckpoint } from '../../src/model/checkpoint.ts';
 import { openFolder } from '../../src/node/files.ts';
 import { defaultPlan, type KernelPlan } from '../../src/runtime/plan.ts';
-import type { SlotStream } from '../../src/strategy/slot-stream.ts';
+import type { SlotStream } from '../../src/engine/slot-stream.ts';
 import { adapters, useDevice, type Rig } from '../runtime/adapters.ts';
 import { fixtureFolder, goldenCases, relativeError } from '../strategy/golden.ts';
 import { localSlots } from './local-slots.ts';

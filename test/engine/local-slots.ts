@@ -3,7 +3,7 @@ import { expertLayout, packExpert } from '../../src/engine/index.ts';
 import type { ModelWeights } from '../../src/model/types.ts';
 import type { GpuDevice } from '../../src/runtime/device.ts';
 import type { PackedDtype } from '../../src/runtime/layout.ts';
-import type { Slot, SlotStream } from '../../src/strategy/slot-stream.ts';
+import type { Slot, SlotStream } from '../../src/engine/slot-stream.ts';
 
 export async function localSlots(gpu: GpuDevice, weights: ModelWeights, dtype: PackedDtype, expertsPerBank = 1 << 20): Promise<SlotStream> {
   const { config } = weights;

@@ -3,7 +3,7 @@ import { InProcessHub } from '../../src/collective/in-process.ts';
 import type { ShardGeometry, ShardReader, Transport } from '../../src/collective/transport.ts';
 import type { CreateBuffer } from '../../src/strategy/banks.ts';
 import type { StreamContext } from '../../src/strategy/context.ts';
-import type { Slot, SlotStream } from '../../src/strategy/slot-stream.ts';
+import type { Slot, SlotStream } from '../../src/engine/slot-stream.ts';
 import { openGpu } from '../../src/node/gpu.ts';
 import { pacedWait } from '../../src/node/pacing.ts';
 import { sampleGeometry, samplePack } from '../collective/sample-shards.ts';
