@@ -22,20 +22,7 @@ const range = (n) => [...Array(n).keys()];
 %>
 enable subgroups;
 <% if (f16Out) { %>enable f16;<% } %>
-struct Params { rows: u32, cols: u32, k8: u32, outStride: u32, bRow0: u32, outCol0: u32, upRow: u32, expert0: u32, expert1: u32, expertStride: u32, matrixOffset: u32, firstRow: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<<%= it.lib.packedType(aType) %>>;
-@group(0) @binding(2) var<storage, read> b: array<<%= it.lib.packedType(bType) %>>;
-@group(0) @binding(3) var<storage, read_write> out: array<<%= f16Out ? 'f16' : 'f32' %>>;
-<% let next = 4; if (it.bias) { %>
-@group(0) @binding(<%= next++ %>) var<storage, read> bias: array<f32>;
-<% } if (grouped) { %>
-@group(0) @binding(<%= next++ %>) var<storage, read> tiles: array<vec4<u32>>;
-@group(0) @binding(<%= next++ %>) var<storage, read> tileBase: array<u32>;
-<% } if (it.gatherA) { %>
-@group(0) @binding(<%= next++ %>) var<storage, read> rowToken: array<u32>;
-<% } %>
-fn silu(v: f32) -> f32 { return v / (1.0 + exp(-v)); }
+<%~ include('@product', it) %>
 
 @compute @workgroup_size(<%= L %>)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

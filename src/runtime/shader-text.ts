@@ -7,12 +7,15 @@ export type ReadShader = (name: string) => string;
 /** What a template is rendered with: element types, tile sizes, switches. */
 export type ShaderOptions = Readonly<Record<string, string | number | boolean>>;
 
+/** Templates that others include. */
+const LIBRARY = ['packed', 'product'] as const;
+
 export class ShaderRenderer {
   private readonly eta = new Eta({ autoEscape: false, autoTrim: [false, 'nl'], cache: true });
   private readonly loaded = new Set<string>();
 
   constructor(private readonly read: ReadShader) {
-    this.eta.loadTemplate('@packed', read('lib/packed'));
+    for (const name of LIBRARY) this.eta.loadTemplate(`@${name}`, read(`lib/${name}`));
   }
 
   /** Expanded WGSL without the blank lines that template statements leave; an included template leaves its functions in `it.lib`. */
