@@ -60,9 +60,10 @@ export async function worldMatmulRate(adapters: readonly string[]): Promise<numb
 /** The fastest of our dense products on this device: every shape that suits it, with f32 and with f16 operands. */
 async function bestRate(gpu: GpuDevice): Promise<number> {
   const plan = defaultPlan(gpu);
-  const shapes = candidates(gpu).dense.filter(({ kind }) => kind === 'broadcast' || gpu.subgroupSize === 0);
+  // Tiles are a last resort where broadcasts are the default, and take seconds to compile there.
+  const shapes = candidates(gpu).dense.filter(({ kind }) => kind === 'broadcast' || plan.dense.kind === 'tiled');
   let best = 0;
-  for (const dense of shapes.length === 0 ? [plan.dense] : shapes) {
+  for (const dense of shapes) {
     best = Math.max(best, await measureMatmulRate(gpu, { ...plan, dense, operands: { attention: 'f32', experts: 'f32' } }, 'bf16'));
     if (gpu.hasF16) best = Math.max(best, await measureMatmulRate(gpu, { ...plan, dense, operands: { attention: 'f16', experts: 'f16' } }, 'f16'));
   }
