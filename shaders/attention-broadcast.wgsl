@@ -21,15 +21,7 @@ const keyLanes = Math.min(16, L);
 const range = (n) => [...Array(n).keys()];
 const u = it.lib.units(kvType);
 %>
-struct Params { queryHeads: u32, kvHeads: u32, tileCount: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> q: array<<%= it.lib.packedType(kvType) %>>;
-@group(0) @binding(2) var<storage, read> keys: array<<%= it.lib.packedType(kvType) %>>;
-@group(0) @binding(3) var<storage, read> values: array<<%= it.lib.packedType(kvType) %>>;
-@group(0) @binding(4) var<storage, read> tiles: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read> blockTable: array<u32>;
-@group(0) @binding(6) var<storage, read_write> out: array<<%= it.lib.packedType(aType) %>>;
-const LOWEST = -3.0e38;
+<%~ include('@attention', it) %>
 
 @compute @workgroup_size(<%= L %>)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -75,5 +75,5 @@ export function attention(gpu: GpuDevice, recorder: Recorder, op: Attention): vo
   const { kind, ...size } = op.shape;
   const kernel = gpu.pipelines.get(`attention-${kind}`, { ...size, d: op.headDim, kvType: op.type, aType: op.type });
   const buffers = [op.q, op.kv.keys, op.kv.values, op.tiles, op.blockTable, op.out];
-  recorder.dispatch(kernel, [op.queryHeads, op.kvHeads, op.tileCount, op.headDim / 8], buffers, op.queryHeads, op.tileCount);
+  recorder.dispatch(kernel, [op.queryHeads, op.kvHeads, op.headDim / 8], buffers, op.queryHeads, op.tileCount);
 }
