@@ -131,7 +131,7 @@ class EngineBackend implements RankBackend {
 
   /** Copies are told with the device's times, see {@link takeStats}. */
   #traceStream(event: StreamEvent): void {
-    if (event.track !== 'copy') this.hooks.trace({ ...event, pass: event.pass - WARM_PASSES });
+    if (event.track !== 'slot') this.hooks.trace({ ...event, pass: event.pass - WARM_PASSES });
   }
 
   async #traceCompute(engine: Engine): Promise<void> {
@@ -154,7 +154,7 @@ class EngineBackend implements RankBackend {
     const stats = this.#ready.stream.takeStats();
     for (const { layer, pass, startNs, endNs } of stats.copies) {
       const [startMs, endMs] = [Number(startNs) / 1e6, Number(endNs) / 1e6];
-      this.hooks.trace({ track: 'copy', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer, pass: pass - WARM_PASSES });
+      this.hooks.trace({ track: 'slot', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer, pass: pass - WARM_PASSES });
     }
     return stats;
   }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { StreamSettings } from '../strategy/context.ts';
 import { STRATEGIES } from '../strategy/index.ts';
+import { TRACKS } from '../trace/events.ts';
 
 /** Where a rank finds its weights. */
 export const modelSourceSchema = z.discriminatedUnion('kind', [
@@ -85,7 +86,7 @@ export type PassStats = z.infer<typeof passStats>;
 const traceEvent = z.object({
   name: z.string(),
   rank: count,
-  track: z.enum(['compute', 'gather', 'wait']),
+  track: z.enum(TRACKS),
   /** From a rank: microseconds since the epoch. */
   startUs: z.number(),
   durationUs: z.number(),

@@ -92,9 +92,9 @@ class Rank {
   }
 
   #record({ track, name, startMs, durationMs, layer, pass }: Parameters<BackendHooks['trace']>[0]): void {
-    const args: Record<string, string | number> = { pass, ...(layer === undefined ? {} : { layer }), ...(track === 'copy' ? { kind: 'copy' } : {}) };
+    const args: Record<string, string | number> = { pass, ...(layer === undefined ? {} : { layer }), ...(track === 'slot' ? { kind: 'copy' } : {}) };
     this.#events.push({
-      name, rank: (this.#setup as RankSetup).rank, track: track === 'copy' ? 'gather' : track,
+      name, rank: (this.#setup as RankSetup).rank, track,
       startUs: epochUs(startMs), durationUs: durationMs * 1000, args,
     });
   }

@@ -3,8 +3,8 @@ import type { CopyTime } from './copy-clock.ts';
 
 /** One bar of the timeline. */
 export interface StreamEvent {
-  /** `gather`: peers' bytes on their way to staging; `wait`: a layer that stood still for them; `copy`: a submit of copies to a slot. */
-  readonly track: 'gather' | 'wait' | 'copy';
+  /** `receive`: peers' bytes on their way to staging; `wait`: a layer that stood still for them; `slot`: a submit of copies to a slot. */
+  readonly track: 'receive' | 'wait' | 'slot';
   readonly name: string;
   readonly startMs: number;
   readonly durationMs: number;

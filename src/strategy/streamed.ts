@@ -203,7 +203,7 @@ class StreamedSlots implements CountedStream {
     counts.gatherMs += clock.totalMs;
     counts.hostBytes += this.#pieces.reduce((sum, piece) => sum + piece.bytes, 0);
     const startMs = clock.startMs as number;
-    this.context.trace?.({ track: 'gather', name: `gather layer ${layer}`, startMs, durationMs: performance.now() - startMs, layer, pass });
+    this.context.trace?.({ track: 'receive', name: `gather layer ${layer}`, startMs, durationMs: performance.now() - startMs, layer, pass });
   }
 
   /** One submit for all that is there: the own part (first time) and the pieces that have arrived. */
@@ -233,7 +233,7 @@ class StreamedSlots implements CountedStream {
     const counts = this.#counter.of(fill.layer);
     if (!fill.ownCopied) counts.gathers++;
     counts.ownBytes += own.reduce((sum, { piece }) => sum + piece.bytes, 0);
-    this.context.trace?.({ track: 'copy', name: `submit copies of layer ${fill.layer}`, startMs, durationMs: performance.now() - startMs, layer: fill.layer, pass: fill.pass });
+    this.context.trace?.({ track: 'slot', name: `submit copies of layer ${fill.layer}`, startMs, durationMs: performance.now() - startMs, layer: fill.layer, pass: fill.pass });
   }
 
   takeStats(): StreamStats {

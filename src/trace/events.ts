@@ -1,10 +1,13 @@
 /** What happened when, on which rank: the events that the timeline file and the schedule picture are made of. */
 
-/** Row of the timeline: the device's compute, the experts on their way, or a rank that stands still for them. */
-export type Track = 'compute' | 'gather' | 'wait';
+/**
+ * Row of the timeline: the device's compute; bytes on their way to peers and from them (experts or activations); copies into a slot
+ * (each named by layer); and a rank that stands still for any of them.
+ */
+export type Track = (typeof TRACKS)[number];
 
 /** Order in which the tracks of a rank are shown. */
-export const TRACKS: readonly Track[] = ['compute', 'gather', 'wait'];
+export const TRACKS = ['compute', 'send', 'receive', 'slot', 'wait'] as const;
 
 export interface TraceEvent {
   /** Shown in the bar, for instance `layer 3`. */

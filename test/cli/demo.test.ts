@@ -19,7 +19,7 @@ describe('the report of the demo', () => {
       mails: [mail('a', 'ham'), mail('b', 'spam'), mail('c', 'spam'), mail('not asked', 'ham')],
       verdicts: new Map([verdict('a', 'ham', 0.99), verdict('b', 'ham', 0.6), verdict('c', 'spam', 0.9)]),
       stats: { tokens: 3000, seconds: 2, flops: 4e9, overlapEfficiency: 0.985, copyMs: 40 },
-      events: [bar('compute', 0, 0, 1000), bar('compute', 1, 1000, 1000), bar('gather', 1, 0, 400)],
+      events: [bar('compute', 0, 0, 1000), bar('compute', 1, 1000, 1000), bar('receive', 1, 0, 400)],
       ranks: 2, matmulFlopsPerSecond: 8e9, timeline: '/t.json',
     });
     expect(text).toMatchInlineSnapshot(`

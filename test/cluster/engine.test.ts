@@ -47,7 +47,7 @@ describe('a world of ranks', () => {
     expect(passes.every(({ flops, wallMs, hostBytes }) => flops > 0 && wallMs > 0 && hostBytes >= 0)).toBe(true);
     for (const rank of [0, 1]) {
       const own = events.filter((event) => event.rank === rank);
-      expect(own.some(({ track }) => track === 'gather')).toBe(true);
+      expect(own.some(({ track }) => track === 'receive')).toBe(true);
       expect(own.filter(({ track }) => track === 'compute').map(({ name }) => name)).toContain('layer 2');
     }
   }, 60_000);

@@ -119,7 +119,7 @@ describe('asyncep', () => {
       expect(counts.copyMs).toBeGreaterThan(0);
     }
     for (const { startNs, endNs } of copies) expect(endNs).toBeGreaterThanOrEqual(startNs);
-    expect(new Set(events.map(({ track }) => track))).toContain('gather');
+    expect(new Set(events.map(({ track }) => track))).toContain('receive');
     expect(events.every(({ durationMs, layer }) => durationMs >= 0 && layer > 0)).toBe(true);
     await stream.close();
     await shards.close();

@@ -30,7 +30,7 @@ const event = (rank: number, track: Track, startUs: number, durationUs: number, 
 
 const sample: TraceEvent[] = [
   event(1, 'compute', 100, 50, 2), event(0, 'compute', 0, 100, 1), event(0, 'compute', 100, 80, 2),
-  event(0, 'gather', 5, 60, 2), event(0, 'gather', 40, 60, 3), event(0, 'wait', 99, 1, 2),
+  event(0, 'receive', 5, 60, 2), event(0, 'receive', 40, 60, 3), event(0, 'wait', 99, 1, 2),
 ];
 
 describe('writeTrace', () => {
@@ -77,7 +77,7 @@ describe('assignLanes', () => {
   const lanesOf = (events: TraceEvent[]): number[] => assignLanes(events).map(({ lane }) => lane);
 
   it('keeps bars that follow each other in one lane', () => {
-    expect(lanesOf([event(0, 'gather', 0, 10), event(0, 'gather', 10, 10), event(0, 'gather', 30, 1)])).toEqual([0, 0, 0]);
+    expect(lanesOf([event(0, 'receive', 0, 10), event(0, 'receive', 10, 10), event(0, 'receive', 30, 1)])).toEqual([0, 0, 0]);
   });
 
   it('keeps a bar inside the one that encloses it', () => {
@@ -85,6 +85,6 @@ describe('assignLanes', () => {
   });
 
   it('opens another lane for a bar that reaches over the end of the one before', () => {
-    expect(lanesOf([event(0, 'gather', 0, 10), event(0, 'gather', 5, 10), event(0, 'gather', 12, 10)])).toEqual([0, 1, 0]);
+    expect(lanesOf([event(0, 'receive', 0, 10), event(0, 'receive', 5, 10), event(0, 'receive', 12, 10)])).toEqual([0, 1, 0]);
   });
 });

@@ -9,7 +9,7 @@ const bar = (rank: number, track: Track, layer: number, startUs: number, duratio
 /** Two layers of 1 ms each on two ranks; the next layer's experts arrive within 0.5 ms. */
 const events: TraceEvent[] = [0, 1].flatMap((rank) => [
   bar(rank, 'compute', 1, 0, 1000), bar(rank, 'compute', 2, 1000, 1000),
-  bar(rank, 'gather', 2, 0, 500), bar(rank, 'gather', 3, 1000, 500),
+  bar(rank, 'receive', 2, 0, 500), bar(rank, 'receive', 3, 1000, 500),
 ]);
 
 describe('drawSchedule', () => {
@@ -24,7 +24,7 @@ describe('drawSchedule', () => {
   });
 
   it('shows the wanted layers only, and cuts what reaches over the edge', () => {
-    expect(drawSchedule([...events, bar(0, 'gather', 4, 1900, 500)], { columns: 30, layers: [2] })).toMatchInlineSnapshot(`
+    expect(drawSchedule([...events, bar(0, 'receive', 4, 1900, 500)], { columns: 30, layers: [2] })).toMatchInlineSnapshot(`
       "rank 0  compute  [============ 2 =============]
               gather   [===== 3 =====]            [4]
       rank 1  compute  [============ 2 =============]

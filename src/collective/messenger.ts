@@ -1,0 +1,48 @@
+/**
+ * Messages between ranks: what collectives and the strategies that move activations are built on. A messenger moves bytes between
+ * `Uint8Array`s it is handed (a mapped staging range is one) and knows neither device nor model.
+ */
+
+/** Names a message between two ranks. Messages of one tag from one peer arrive in the order in which they were sent. */
+export interface Tag {
+  /** The batch it belongs to (u32). */
+  readonly pass: number;
+  /** Counts the exchanges of a pass (u32). */
+  readonly step: number;
+}
+
+/** Bytes that went over the link: payloads, without frame headers. */
+export interface TransferCount {
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+}
+
+/**
+ * Ordered, reliable, tagged messages of any length between any two ranks. Passes under way at the same time use different tags; a message
+ * that comes before it is asked for is kept (a pass has at most one exchange under way, which bounds what is kept).
+ */
+export interface Messenger {
+  readonly rank: number;
+  readonly world: number;
+  /**
+   * Resolves when `bytes` may be used again: the peer need not have received them.
+   * @throws RankError naming the peer whose link is cut or silent for longer than the deadline
+   */
+  send(peer: number, tag: Tag, bytes: Uint8Array): Promise<void>;
+  /**
+   * Receives a message into the beginning of `into` and returns its length. `into` is not touched after the promise has settled.
+   * @throws RankError naming the peer: its link is cut, it gave no sign of life for longer than the deadline, or its message is longer than `into`
+   */
+  receive(peer: number, tag: Tag, into: Uint8Array): Promise<number>;
+  /** Since the start. */
+  transferred(): TransferCount;
+  /** Ends all waits with `reason` (an error that names the rank at fault) or, without one, with "closed". */
+  close(reason?: Error): Promise<void>;
+}
+
+export interface MessengerOptions {
+  /** A peer that gives no sign of life for so long is given up. Living ranks give one at least four times as often. */
+  readonly deadlineMs: number;
+  /** Shapes what is sent and received; unlimited otherwise. */
+  readonly link?: import('./link.ts').Link;
+}
