@@ -74,8 +74,14 @@ function project(ctx: LayerContext, layer: DeviceLayer, rows: number, { first, c
   ctx.count(2 * rows * columns * config.hiddenSize);
 }
 
-/** Attention of `tileCount` tiles, and x += attended W_o^T. */
-function attendAndProject(ctx: LayerContext, layer: DeviceLayer, set: RowSet, tiles: Binding, tileCount: number, keysSeen: number): void {
+/** Where the output projection goes: onto the residual stream, or, where heads are split over ranks, into rows of partial sums. */
+export interface ProjectionTarget {
+  readonly out: Binding;
+  readonly accumulate: boolean;
+}
+
+/** Attention of `tileCount` tiles, and the output projection of what was attended to. */
+function attendAndProject(ctx: LayerContext, layer: DeviceLayer, rows: number, tiles: Binding, tileCount: number, keysSeen: number, target: ProjectionTarget): void {
   const { gpu, recorder, plan, work, config } = ctx;
   const { headDim, numAttentionHeads: queryHeads, numKeyValueHeads: kvHeads, hiddenSize } = config;
   attention(gpu, recorder, {
@@ -83,10 +89,10 @@ function attendAndProject(ctx: LayerContext, layer: DeviceLayer, set: RowSet, ti
     q: work.q, kv: kvOf(work), tiles, tileCount, blockTable: work.blockTable, out: work.attended,
   });
   matmul(gpu, recorder, {
-    shape: plan.dense, a: work.attended, aType: plan.operands.attention, b: layer.output, rows: set.rows,
-    out: set.x, outStride: rowStride(config), accumulate: true, ...(layer.outputBias && { bias: layer.outputBias }),
+    shape: plan.dense, a: work.attended, aType: plan.operands.attention, b: layer.output, rows,
+    ...target, outStride: rowStride(config), ...(layer.outputBias && { bias: layer.outputBias }),
   });
-  ctx.count(4 * queryHeads * headDim * keysSeen + 2 * set.rows * queryHeads * headDim * hiddenSize);
+  ctx.count(4 * queryHeads * headDim * keysSeen + 2 * rows * queryHeads * headDim * hiddenSize);
 }
 
 const ropeOptions = ({ config, plan, rope }: LayerContext, layer: DeviceLayer) => ({
@@ -94,7 +100,8 @@ const ropeOptions = ({ config, plan, rope }: LayerContext, layer: DeviceLayer) =
   eps: config.rmsNormEps, type: plan.operands.attention, rope, norms: layer.headNorms,
 });
 
-function normed(ctx: LayerContext, set: RowSet, layer: DeviceLayer, gather?: Binding): void {
+/** RMSNorm of x (or of the rows in `gather`) into `work.a`, the operand of the projections. */
+export function normForAttention(ctx: LayerContext, set: RowSet, layer: DeviceLayer, gather?: Binding): void {
   const { gpu, recorder, plan, work, config } = ctx;
   rmsNorm(gpu, recorder, {
     rows: set.rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: set.x, weight: layer.inputNorm,
@@ -103,10 +110,10 @@ function normed(ctx: LayerContext, set: RowSet, layer: DeviceLayer, gather?: Bin
 }
 
 /** Operand type of a layer's MLP: a dense one is no place to save, there are few. */
-const expertOperands = ({ plan }: LayerContext, layer: DeviceLayer): OperandDtype => (layer.dense ? 'f32' : plan.operands.experts);
+export const expertOperands = ({ plan }: LayerContext, layer: DeviceLayer): OperandDtype => (layer.dense ? 'f32' : plan.operands.experts);
 
 /** The experts' input, and the router's where that must be another copy. */
-function normedForExperts(ctx: LayerContext, set: RowSet, layer: DeviceLayer): void {
+export function normForExperts(ctx: LayerContext, set: RowSet, layer: DeviceLayer): void {
   const { gpu, recorder, work, config } = ctx;
   const type = expertOperands(ctx, layer);
   const apart = layer.router !== undefined && type !== 'f32';
@@ -116,23 +123,28 @@ function normedForExperts(ctx: LayerContext, set: RowSet, layer: DeviceLayer): v
   });
 }
 
-/** Attention block of a chunk whose rows all go on. */
+/** Attention block of a chunk whose rows all go on: x += attention(norm(x)). */
 export function recordAttention(ctx: LayerContext, layer: DeviceLayer, set: RowSet, chunk: Chunk, keysSeen: number): void {
+  normForAttention(ctx, set, layer);
+  recordAttend(ctx, layer, chunk, keysSeen, { out: set.x, accumulate: true });
+}
+
+/** Attention of a chunk whose normed rows stand in `work.a`. */
+export function recordAttend(ctx: LayerContext, layer: DeviceLayer, chunk: Chunk, keysSeen: number, target: ProjectionTarget): void {
   const { gpu, recorder, work } = ctx;
-  normed(ctx, set, layer);
-  project(ctx, layer, set.rows, { first: 0, columns: layer.qkv.rows, bias: layer.qkvBias?.all });
+  project(ctx, layer, chunk.tokens, { first: 0, columns: layer.qkv.rows, bias: layer.qkvBias?.all });
   ropeKv(gpu, recorder, {
-    ...ropeOptions(ctx, layer), parts: 'all', tokens: set.rows, firstToken: chunk.start,
+    ...ropeOptions(ctx, layer), parts: 'all', tokens: chunk.tokens, firstToken: chunk.start,
     qkv: work.qkv, positions: work.positions, q: work.q, kvSlots: work.kvSlots, kv: kvOf(work),
   });
-  attendAndProject(ctx, layer, set, slice(work.tiles, chunk.firstTile * 16), chunk.tiles, keysSeen);
+  attendAndProject(ctx, layer, chunk.tokens, slice(work.tiles, chunk.firstTile * 16), chunk.tiles, keysSeen, target);
 }
 
 /** The last layer's first half: only keys and values of a chunk. */
 export function recordKeysValues(ctx: LayerContext, layer: DeviceLayer, set: RowSet, chunk: Chunk): void {
   const { gpu, recorder, work, config } = ctx;
   const queryWidth = config.numAttentionHeads * config.headDim;
-  normed(ctx, set, layer);
+  normForAttention(ctx, set, layer);
   project(ctx, layer, set.rows, { first: queryWidth, columns: layer.qkv.rows - queryWidth, bias: layer.qkvBias?.kv });
   ropeKv(gpu, recorder, {
     ...ropeOptions(ctx, layer), parts: 'kv', tokens: set.rows, firstToken: chunk.start,
@@ -145,18 +157,18 @@ export function recordLastQueries(ctx: LayerContext, layer: DeviceLayer, first: 
   const { gpu, recorder, work, config } = ctx;
   const queryWidth = config.numAttentionHeads * config.headDim;
   const rows = slice(work.lastRows, first * 4, set.rows * 4);
-  normed(ctx, { rows: set.rows, x: work.x }, layer, rows);
+  normForAttention(ctx, { rows: set.rows, x: work.x }, layer, rows);
   project(ctx, layer, set.rows, { first: 0, columns: queryWidth, bias: layer.qkvBias?.q });
   ropeKv(gpu, recorder, {
     ...ropeOptions(ctx, layer), parts: 'q', tokens: set.rows, firstToken: first,
     qkv: work.qkv, positions: work.lastPositions, q: work.q,
   });
   gatherRows(gpu, recorder, { count: set.rows, stride: rowStride(config), x: work.x, rows, out: set.x });
-  attendAndProject(ctx, layer, set, slice(work.lastTiles, first * 16), set.rows, keysSeen);
+  attendAndProject(ctx, layer, set.rows, slice(work.lastTiles, first * 16), set.rows, keysSeen, { out: set.x, accumulate: true });
 }
 
-/** Router and top-k, or, in a dense layer, "everyone to expert 0 with weight one". */
-function route(ctx: LayerContext, layer: DeviceLayer, rows: number, experts: number, topK: number): void {
+/** Router and top-k into `work.ids` and `work.weights`, or, in a dense layer, "everyone to expert 0 with weight one". */
+export function route(ctx: LayerContext, layer: DeviceLayer, rows: number, experts: number, topK: number): void {
   const { gpu, recorder, plan, work, config } = ctx;
   if (!layer.router) {
     fill(gpu, recorder, work.ids, rows, 0);
@@ -172,23 +184,47 @@ function route(ctx: LayerContext, layer: DeviceLayer, rows: number, experts: num
 
 const ONE_AS_BITS = 0x3f800000;
 
-/** Norm, routing, experts and combine of a set of rows: x += MoE(norm(x)). */
-export function recordExperts(ctx: LayerContext, layer: DeviceLayer, set: RowSet, source: ExpertSource): void {
-  const { gpu, recorder, plan, work, config } = ctx;
-  const { layout, experts, topK } = source;
+/** Rows that meet their experts: what was chosen for each, and where the weighted sums go. */
+export interface GroupedRows {
+  readonly rows: number;
+  /** Packed operand [rows, H]. */
+  readonly a: Binding;
+  readonly aType: OperandDtype;
+  /** u32 and f32 [rows, topK]; an id of `experts` or above names no expert of the source. */
+  readonly ids: Binding;
+  readonly weights: Binding;
+  /** Experts that ids may name: those of the source, and one more where some choices are other ranks' business. */
+  readonly buckets: number;
+  /** f32 rows [rows, H]: added to, or, with `assign`, written. */
+  readonly out: Binding;
+  readonly assign?: boolean;
+}
+
+/** Expert sort, grouped products and combine: out (+)= sum over a row's choices of weight * expert(a). FLOPs are the caller's to count. */
+export function recordGrouped({ gpu, recorder, plan, work, config }: LayerContext, { layout, banks, topK }: ExpertSource, op: GroupedRows): void {
   const stride = rowStride(config);
-  normedForExperts(ctx, set, layer);
-  route(ctx, layer, set.rows, experts, topK);
   expertSort(gpu, recorder, {
-    tokens: set.rows, experts, topK, tileRows: tileRows(plan.grouped), ids: work.ids, counts: work.counts, ranks: work.ranks,
+    tokens: op.rows, experts: op.buckets, topK, tileRows: tileRows(plan.grouped), ids: op.ids, counts: work.counts, ranks: work.ranks,
     offsets: work.offsets, tileBase: work.tileBase, tiles: work.expertTiles, rowToken: work.rowToken, pairRow: work.pairRow,
   });
-  const maxTiles = maxExpertTiles(set.rows * topK, experts, tileRows(plan.grouped));
-  const common = { shape: plan.grouped, aType: expertOperands(ctx, layer), bType: layout.dtype, banks: source.banks, sorted: { tiles: work.expertTiles, tileBase: work.tileBase, maxTiles } };
+  const maxTiles = maxExpertTiles(op.rows * topK, op.buckets, tileRows(plan.grouped));
+  const common = { shape: plan.grouped, aType: op.aType, bType: layout.dtype, banks, sorted: { tiles: work.expertTiles, tileBase: work.tileBase, maxTiles } };
   groupedSwiglu(gpu, recorder, {
-    ...common, a: work.aExperts, k: config.hiddenSize, columns: layout.upRow, matrixOffset: 0, out: work.act, upRow: layout.upRow, rowToken: work.rowToken,
+    ...common, a: op.a, k: config.hiddenSize, columns: layout.upRow, matrixOffset: 0, out: work.act, upRow: layout.upRow, rowToken: work.rowToken,
   });
   groupedMatmul(gpu, recorder, { ...common, a: work.act, k: layout.intermediateSize, columns: stride, matrixOffset: layout.downOffset, out: work.y });
-  combine(gpu, recorder, { tokens: set.rows, stride, topK, y: work.y, pairRow: work.pairRow, weights: work.weights, x: set.x });
-  ctx.count(6 * set.rows * topK * config.hiddenSize * layout.intermediateSize);
+  combine(gpu, recorder, { tokens: op.rows, stride, topK, y: work.y, pairRow: work.pairRow, weights: op.weights, x: op.out, ...(op.assign && { assign: true }) });
+}
+
+/** FLOPs of `pairs` (row, expert) pairs. */
+export const pairFlops = (pairs: number, { hiddenSize, intermediateSize }: ExpertLayout): number => 6 * pairs * hiddenSize * intermediateSize;
+
+/** Norm, routing, experts and combine of a set of rows: x += MoE(norm(x)). */
+export function recordExperts(ctx: LayerContext, layer: DeviceLayer, set: RowSet, source: ExpertSource): void {
+  const { layout, experts, topK } = source;
+  normForExperts(ctx, set, layer);
+  route(ctx, layer, set.rows, experts, topK);
+  const { aExperts: a, ids, weights } = ctx.work;
+  recordGrouped(ctx, source, { rows: set.rows, a, aType: expertOperands(ctx, layer), ids, weights, buckets: experts, out: set.x });
+  ctx.count(pairFlops(set.rows * topK, layout));
 }
