@@ -3,6 +3,8 @@
  * `Uint8Array`s it is handed (a mapped staging range is one) and knows neither device nor model.
  */
 
+import type { Link, Port } from './link.ts';
+
 /** Names a message between two ranks. Messages of one tag from one peer arrive in the order in which they were sent. */
 export interface Tag {
   /** The batch it belongs to (u32). */
@@ -44,5 +46,30 @@ export interface MessengerOptions {
   /** A peer that gives no sign of life for so long is given up. Living ranks give one at least four times as often. */
   readonly deadlineMs: number;
   /** Shapes what is sent and received; unlimited otherwise. */
-  readonly link?: import('./link.ts').Link;
+  readonly link?: Link;
+  /** The port to use in place of one made from `link`: the one through which the rank's reads of shards go, too. */
+  readonly port?: Port;
+}
+
+/** Which world a host belongs to; checked when ranks meet. */
+export interface Membership {
+  /** Letters and digits that name the run. */
+  readonly runId: string;
+  readonly rank: number;
+  readonly world: number;
+  /** What a process must show to be let in; the same for every rank of the run. */
+  readonly token: string;
+}
+
+/** How a rank comes to its messenger: it listens, learns the addresses of all ranks from the rendezvous, and connects. */
+export interface MessengerHost {
+  /** @returns where peers reach this rank */
+  listen(): Promise<string>;
+  /**
+   * @param addresses of all ranks, by rank; the own one is not looked at
+   * @throws RankError naming the first peer that was not there within the deadline
+   */
+  connect(addresses: readonly string[]): Promise<Messenger>;
+  /** Stops listening, and closes the messenger if there is one. */
+  close(reason?: Error): Promise<void>;
 }
