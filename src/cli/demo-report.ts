@@ -1,5 +1,5 @@
 /** What the demo ends with. */
-import { drawSchedule } from '../trace/picture.ts';
+import { drawSchedule, middleOfRun } from '../trace/picture.ts';
 import type { TraceEvent } from '../trace/events.ts';
 import type { Mail } from './demo.ts';
 import { formatCount, formatFlops, formatPercent, oneLine } from './format.ts';
@@ -42,17 +42,6 @@ function mailTable(judged: readonly Judged[]): string {
   return rows.toString();
 }
 
-/** Four layers in the middle of a pass in the middle of the run. */
-function schedule(events: readonly TraceEvent[]): string {
-  const compute = events.filter(({ track, args }) => track === 'compute' && args?.['layer'] !== undefined);
-  const passes = [...new Set(compute.map(({ args }) => Number(args?.['pass'])))].toSorted((a, b) => a - b);
-  const pass = passes[Math.floor(passes.length / 2)];
-  if (pass === undefined) return '';
-  const layers = [...new Set(compute.map(({ args }) => Number(args?.['layer'])))].toSorted((a, b) => a - b);
-  const from = Math.max(0, Math.floor(layers.length / 2) - 2);
-  return drawSchedule(events, { pass, layers: layers.slice(from, from + 4), columns: 84 });
-}
-
 function figures({ stats, ranks, matmulFlopsPerSecond }: DemoFacts, judged: readonly Judged[]): string[] {
   const right = judged.filter(isRight).length;
   const rate = stats.flops / stats.seconds;
@@ -71,7 +60,7 @@ export function describeDemo(facts: DemoFacts): string {
     const verdict = facts.verdicts.get(mail.id);
     return verdict === undefined ? [] : [{ ...mail, verdict }];
   });
-  const picture = schedule(facts.events);
+  const picture = drawSchedule(facts.events, { ...middleOfRun(facts.events), columns: 84 });
   return `${[
     mailTable(judged),
     ...figures(facts, judged),

@@ -33,7 +33,7 @@ export interface ChromeTrace {
 const LANES_PER_TRACK = 100;
 
 /**
- * Bars of one thread must nest or follow each other; events of a track that overlap otherwise (two gathers in flight)
+ * Bars of one thread must nest or follow each other; events of a track that overlap otherwise (two layers on their way)
  * are spread over as many lanes as it takes.
  */
 export function assignLanes(events: readonly TraceEvent[]): { event: TraceEvent; lane: number }[] {

@@ -36,7 +36,7 @@ describe('the report of the demo', () => {
 
       layers of one pass, the experts of the next ones on their way meanwhile:
       rank 0  compute  [================== 0 ===================][================== 1 ===================]
-              gather   [====== 1 ======]
+              receive  [====== 1 ======]
                        0                                                                             2.0 ms
 
       timeline            /t.json (open it in ui.perfetto.dev)

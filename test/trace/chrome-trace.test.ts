@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { assignLanes, writeTrace } from '../../src/trace/chrome-trace.ts';
-import type { Track, TraceEvent } from '../../src/trace/events.ts';
+import { TRACKS, type Track, type TraceEvent } from '../../src/trace/events.ts';
 
 /** The Trace Event Format's rules for the two kinds of event that we write. */
 const metadata = z.strictObject({
@@ -49,7 +49,16 @@ describe('writeTrace', () => {
 
   it('makes a thread of every track that has events', () => {
     const threads = named('thread_name').map(({ pid, args }) => `${pid} ${'name' in args ? args.name : ''}`);
-    expect(threads).toEqual(['0 compute', '0 gather', '0 gather 2', '0 wait', '1 compute']);
+    expect(threads).toEqual(['0 compute', '0 receive', '0 receive 2', '0 wait', '1 compute']);
+  });
+
+  it('orders the threads of a rank as the tracks', () => {
+    const five = JSON.parse(JSON.stringify(writeTrace(TRACKS.toReversed().map((track) => event(0, track, 0, 1))))) as unknown;
+    const metadataOf = (name: string) => traceFormat.parse(five).traceEvents.filter((one) => one.ph === 'M' && one.name === name);
+    const place = new Map(metadataOf('thread_sort_index').map(({ tid, args }) => [tid, 'sort_index' in args ? Number(args.sort_index) : NaN]));
+    const threads = metadataOf('thread_name').toSorted((a, b) => (place.get(a.tid) ?? NaN) - (place.get(b.tid) ?? NaN));
+    expect(threads.map(({ args }) => ('name' in args ? args.name : ''))).toEqual(['compute', 'send', 'receive', 'slot', 'wait']);
+    expect(new Set(threads.map(({ pid }) => pid))).toEqual(new Set([0]));
   });
 
   it('writes every event once, in microseconds, with its arguments', () => {
