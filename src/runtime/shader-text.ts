@@ -8,7 +8,7 @@ export type ReadShader = (name: string) => string;
 export type ShaderOptions = Readonly<Record<string, string | number | boolean>>;
 
 /** Templates that others include. */
-const LIBRARY = ['packed', 'product', 'attention'] as const;
+const LIBRARY = ['packed', 'product', 'attention', 'wire'] as const;
 
 export class ShaderRenderer {
   private readonly eta = new Eta({ autoEscape: false, autoTrim: [false, 'nl'], cache: true });

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { packageRoot, readShader } from '../../src/node/shaders.ts';
+import { WIRE_DTYPES } from '../../src/runtime/kernels/exchange.ts';
 import { ShaderRenderer, type ShaderOptions } from '../../src/runtime/shader-text.ts';
 import { adapters, useDevice } from './adapters.ts';
 
@@ -26,8 +27,15 @@ const OPTIONS: Readonly<Record<string, readonly ShaderOptions[]>> = {
   'attention-broadcast': product({ L: [4, 8, 16, 32], QB: [1, 2, 4], KT: [16, 32], d: [8, 24, 64, 128], kvType: OPERANDS }).map((o) => ({ ...o, aType: o['kvType']! })),
   'attention-tiled': product({ d: [8, 24, 64, 128], kvType: OPERANDS }).map((o) => ({ ...o, aType: o['kvType']! })),
   'candidate-head': product({ wType: WEIGHTS }),
-  combine: [{}],
+  combine: product({ assign: BOTH }),
   embedding: product({ wType: WEIGHTS }),
+  'exchange-decode': product({ wire: WIRE_DTYPES }),
+  'exchange-encode': product({ wire: WIRE_DTYPES }),
+  'exchange-owners': [{}],
+  'exchange-pack': product({ wire: WIRE_DTYPES, aType: OPERANDS, listed: BOTH, counted: BOTH, meta: BOTH }),
+  'exchange-plan': [{}],
+  'exchange-reduce': product({ wire: WIRE_DTYPES, listed: BOTH }),
+  'exchange-unpack': product({ wire: WIRE_DTYPES, aType: OPERANDS, listed: BOTH, meta: BOTH }),
   'expert-count': [{}],
   'expert-scan': [{}],
   'expert-scatter': [{}],

@@ -73,12 +73,15 @@ export interface Combine {
   readonly topK: number;
   readonly y: Binding;
   readonly pairRow: Binding;
+  /** f32 [tokens, topK]; a row of `y` whose weight is 0 is not read. */
   readonly weights: Binding;
   readonly x: Binding;
+  /** x = the sum, instead of x += the sum. */
+  readonly assign?: boolean;
 }
 
 /** x[t] += sum_j weights[t, j] y[pairRow[t, j]]. */
 export function combine(gpu: GpuDevice, recorder: Recorder, op: Combine): void {
   const h4 = op.stride / 4;
-  recorder.dispatch(gpu.pipelines.get('combine', {}), [op.tokens, h4, op.topK, 0], [op.y, op.pairRow, op.weights, op.x], groups(h4), op.tokens);
+  recorder.dispatch(gpu.pipelines.get('combine', { assign: op.assign ?? false }), [op.tokens, h4, op.topK, 0], [op.y, op.pairRow, op.weights, op.x], groups(h4), op.tokens);
 }
