@@ -104,7 +104,7 @@ class EngineBackend implements RankBackend {
       settings: { ...setup.stream, ...(timestamps ? { timeCopies: true } : {}) },
       ...(setup.trace ? { trace: (event) => this.#traceStream(event) } : {}),
     });
-    this.#prepared = { engine, stream, demand: new WorkspaceDemand(weights.config, plan, engine.chunkTokens, timestamps) };
+    this.#prepared = { engine, stream, demand: new WorkspaceDemand(weights.config, plan, engine.chunkTokens, timestamps, engine.kv) };
   }
 
   get #ready(): Prepared {

@@ -1,5 +1,5 @@
 /** The parts of device memory that are not experts, computed from the configuration: attention and workspace (paper section 2). */
-import { expertLayout, workspaceBytes, type Capacity } from '../engine/index.ts';
+import { expertLayout, kvBlocks, workspaceBytes, type Capacity, type KvMode } from '../engine/index.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { CELL, packedBytes, padTo, type PackedDtype } from '../runtime/layout.ts';
 import type { KernelPlan } from '../runtime/plan.ts';
@@ -39,7 +39,6 @@ const PARAMETER_BYTES = 1 << 18;
 const TIMESTAMP_BYTES = 1 << 14;
 /** Rotary tables grow by so many positions. */
 const ROPE_STEP = 1024;
-const KV_BLOCK_TOKENS = 16;
 
 /** The largest batch so far, from which the workspace's size follows. */
 export class WorkspaceDemand {
@@ -52,6 +51,7 @@ export class WorkspaceDemand {
     /** Most tokens of a chunk, as the engine chose it. */
     private readonly chunkTokens: number,
     private readonly timestamps: boolean,
+    private readonly kv: KvMode,
   ) {}
 
   add({ sequences, candidates }: RankBatch): void {
@@ -64,7 +64,7 @@ export class WorkspaceDemand {
       sequences: Math.max(old.sequences, lengths.length),
       candidates: Math.max(old.candidates, candidates?.length ?? this.config.vocabSize),
       chunkTokens: Math.max(old.chunkTokens, Math.min(this.chunkTokens, padTo(batchTokens, 64))),
-      blocks: Math.max(old.blocks, lengths.reduce((sum, length) => sum + Math.ceil(length / KV_BLOCK_TOKENS), 0)),
+      blocks: Math.max(old.blocks, kvBlocks(lengths, this.chunkTokens, this.kv)),
     };
     this.#positions = Math.max(this.#positions, ...lengths);
   }

@@ -2,6 +2,7 @@
 import { InputError } from '../errors.ts';
 import type { ModelConfig, ModelWeights } from '../model/types.ts';
 import type { GpuDevice } from '../runtime/device.ts';
+import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
 import { candidateHead, embedding, rmsNorm } from '../runtime/kernels/rows.ts';
 import { matmul } from '../runtime/kernels/matmul.ts';
 import type { PackedDtype } from '../runtime/layout.ts';
@@ -12,10 +13,11 @@ import type { SlotStream } from './slot-stream.ts';
 import { checkBatch, packBatch, type Batch, type Chunk, type PackedBatch } from './batch.ts';
 import { expertLayout, type ExpertLayout } from './expert-layout.ts';
 import { recordAttention, recordExperts, recordKeysValues, recordLastQueries, rowStride, slice, slotExperts, type ExpertSource, type LayerContext } from './layer.ts';
+import type { KvMode } from './kv-blocks.ts';
 import { Readback } from './readback.ts';
 import { RopeTable } from './rope-table.ts';
 import { uploadWeights, type DeviceLayer, type DeviceWeights } from './weights.ts';
-import { fitChunk, maxBatchTokens, Workspace, type Capacity } from './workspace.ts';
+import { fitChunk, maxBatchTokens, maxKvBlocks, Workspace, type Capacity } from './workspace.ts';
 
 export interface EngineOptions {
   /** Kernel variants; {@link defaultPlan} otherwise. */
@@ -24,6 +26,8 @@ export interface EngineOptions {
   readonly weightDtype?: PackedDtype;
   /** Most tokens of a chunk (bounds activation memory); made smaller where a binding would not hold it. */
   readonly chunkTokens?: number;
+  /** How long keys and values are kept: `layer` (default), or `none`, the KV-cache-free mode; the logits are the same to the bit. */
+  readonly kv?: KvMode;
   /** Measures every layer on the device's clock (where it has timestamps). */
   readonly timestamps?: boolean;
   readonly onLayerLoaded?: (done: number, of: number) => void;
@@ -66,6 +70,7 @@ export class Engine {
     readonly plan: KernelPlan,
     readonly chunkTokens: number,
     private readonly weights: DeviceWeights,
+    readonly kv: KvMode,
     weightDtype: PackedDtype,
     timestamps: boolean,
   ) {
@@ -84,7 +89,7 @@ export class Engine {
     const dtype = options.weightDtype ?? storedDtype(config);
     const chunkTokens = fitChunk(config, plan, options.chunkTokens ?? DEFAULT_CHUNK_TOKENS, gpu.maxBindingBytes);
     const uploaded = await uploadWeights(gpu, weights, dtype, options.onLayerLoaded);
-    const engine = new Engine(gpu, config, plan, chunkTokens, uploaded, dtype, options.timestamps ?? false);
+    const engine = new Engine(gpu, config, plan, chunkTokens, uploaded, options.kv ?? 'layer', dtype, options.timestamps ?? false);
     await engine.prepareKernels();
     return engine;
   }
@@ -110,9 +115,19 @@ export class Engine {
     return { gpu: this.gpu, recorder: this.recorder, config: this.config, plan: this.plan, work: work.buffers, rope, count };
   }
 
-  /** Most tokens that one batch may hold on this device. */
+  /** Most tokens that one batch may hold on this device. Without a KV cache a single long sequence may bound it further. */
   get maxBatchTokens(): number {
-    return maxBatchTokens(this.config, this.plan, this.gpu.maxBindingBytes);
+    const { gpu, config, plan, kv } = this;
+    return maxBatchTokens(config, plan, { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.device.limits.maxBufferSize }, kv);
+  }
+
+  /** @throws InputError when this device cannot hold the batch */
+  private checkRoom({ totalTokens, blocks }: PackedBatch): void {
+    const most = maxKvBlocks(this.config, this.plan, this.gpu.maxBindingBytes);
+    if (blocks > most) {
+      throw new InputError('batch', 'tokens', `${totalTokens} tokens in ${blocks} blocks; this device holds keys and values of ${most * BLOCK_TOKENS} tokens in one binding`);
+    }
+    if (totalTokens > this.maxBatchTokens) throw new InputError('batch', 'tokens', `${totalTokens} tokens; this device holds at most ${this.maxBatchTokens} in one batch`);
   }
 
   /**
@@ -139,7 +154,7 @@ export class Engine {
 
   private async record(batch: Batch, stream: SlotStream) {
     const pass = this.passes++;
-    const packed = packBatch(batch, this.chunkTokens, attentionRows(this.plan.attention));
+    const packed = packBatch(batch, this.chunkTokens, attentionRows(this.plan.attention), this.kv);
     const work = await this.room(batch, packed);
     this.uploadInputs(work, batch, packed);
     let flops = 0;
@@ -159,9 +174,7 @@ export class Engine {
 
   /** The workspace, grown if this batch needs more; growing waits for the device, because commands in flight use the old one. */
   private async room(batch: Batch, packed: PackedBatch): Promise<Workspace> {
-    if (packed.blocks * 16 > this.maxBatchTokens) {
-      throw new InputError('batch', 'tokens', `${packed.totalTokens} tokens in ${packed.blocks} blocks; this device holds keys and values of ${this.maxBatchTokens} tokens in one binding`);
-    }
+    this.checkRoom(packed);
     const need: Capacity = {
       batchTokens: packed.totalTokens, sequences: batch.sequences.length, candidates: this.logitsPerSequence(batch),
       blocks: packed.blocks, chunkTokens: Math.min(this.chunkTokens, Math.ceil(packed.totalTokens / 64) * 64),
@@ -210,17 +223,19 @@ export class Engine {
     recordExperts(ctx, layer, set, source);
   }
 
-  /** Keys and values of every token, all the rest for each sequence's last token only. */
+  /**
+   * Keys and values of every token, all the rest for each sequence's last token only. Chunk by chunk, as in the other layers, so that
+   * keys and values need not outlive the chunk in which their sequence ends; the experts see all last tokens together.
+   */
   private recordLastLayer(ctx: LayerContext, layer: DeviceLayer, packed: PackedBatch, source: ExpertSource): void {
     for (const chunk of packed.chunks) {
-      recordKeysValues(ctx, layer, { rows: chunk.tokens, x: this.rowsOf(ctx.work.x, chunk.start, chunk.tokens) }, chunk);
+      const set = { rows: chunk.tokens, x: this.rowsOf(ctx.work.x, chunk.start, chunk.tokens) };
+      recordKeysValues(ctx, layer, set, chunk);
+      recordLastQueries(ctx, layer, set.x, chunk, keysSeen(packed.lastPositions, chunk.firstLast, chunk.ending));
     }
-    const sequences = packed.lastRows.length;
-    for (let first = 0; first < sequences; first += this.lastRowsAtOnce(ctx)) {
-      const rows = Math.min(this.lastRowsAtOnce(ctx), sequences - first);
-      const set = { rows, x: this.rowsOf(ctx.work.xLast, first, rows) };
-      recordLastQueries(ctx, layer, first, set, keysSeen(packed.lastPositions, first, rows));
-      recordExperts(ctx, layer, set, source);
+    for (let first = 0; first < packed.sequences; first += this.lastRowsAtOnce(ctx)) {
+      const rows = Math.min(this.lastRowsAtOnce(ctx), packed.sequences - first);
+      recordExperts(ctx, layer, { rows, x: this.rowsOf(ctx.work.xLast, first, rows) }, source);
     }
   }
 

@@ -142,29 +142,48 @@ export function recordAttend(ctx: LayerContext, layer: DeviceLayer, chunk: Chunk
 
 /** The last layer's first half: only keys and values of a chunk. */
 export function recordKeysValues(ctx: LayerContext, layer: DeviceLayer, set: RowSet, chunk: Chunk): void {
+  normForAttention(ctx, set, layer);
+  recordKeysValuesOf(ctx, layer, chunk);
+}
+
+/** Keys and values of a chunk whose normed rows stand in `work.a`. */
+export function recordKeysValuesOf(ctx: LayerContext, layer: DeviceLayer, chunk: Chunk): void {
   const { gpu, recorder, work, config } = ctx;
   const queryWidth = config.numAttentionHeads * config.headDim;
-  normForAttention(ctx, set, layer);
-  project(ctx, layer, set.rows, { first: queryWidth, columns: layer.qkv.rows - queryWidth, bias: layer.qkvBias?.kv });
+  project(ctx, layer, chunk.tokens, { first: queryWidth, columns: layer.qkv.rows - queryWidth, bias: layer.qkvBias?.kv });
   ropeKv(gpu, recorder, {
-    ...ropeOptions(ctx, layer), parts: 'kv', tokens: set.rows, firstToken: chunk.start,
+    ...ropeOptions(ctx, layer), parts: 'kv', tokens: chunk.tokens, firstToken: chunk.start,
     qkv: work.qkv, positions: work.positions, kvSlots: work.kvSlots, kv: kvOf(work),
   });
 }
 
-/** The last layer's second half: queries of last tokens [first, first + rows) alone; their residual rows are gathered into `xLast`. */
-export function recordLastQueries(ctx: LayerContext, layer: DeviceLayer, first: number, set: RowSet, keysSeen: number): void {
+/**
+ * The last layer's second half: of a chunk, whose rows are `x`, only the last tokens of the sequences that end in it are queries. Their
+ * residual rows, with attention added, become rows [firstEnding, firstEnding + ending) of `xLast`.
+ */
+export function recordLastQueries(ctx: LayerContext, layer: DeviceLayer, x: Binding, chunk: Chunk, keysSeen: number): void {
   const { gpu, recorder, work, config } = ctx;
-  const queryWidth = config.numAttentionHeads * config.headDim;
-  const rows = slice(work.lastRows, first * 4, set.rows * 4);
-  normForAttention(ctx, { rows: set.rows, x: work.x }, layer, rows);
-  project(ctx, layer, set.rows, { first: 0, columns: queryWidth, bias: layer.qkvBias?.q });
+  const { ending, firstEnding, firstLast } = chunk;
+  if (ending === 0) return;
+  const rowBytes = rowStride(config) * 4;
+  const rows = slice(work.lastRows, firstLast * 4, ending * 4);
+  normForAttention(ctx, { rows: ending, x }, layer, rows);
+  // A binding begins at a multiple of 256 bytes and these rows of `xLast` need not, but a copy may go anywhere: `y` is free until the experts.
+  const out = slice(work.y, 0, ending * rowBytes);
+  gatherRows(gpu, recorder, { count: ending, stride: rowStride(config), x, rows, out });
+  recordLastAttend(ctx, layer, chunk, keysSeen, { out, accumulate: true });
+  recorder.copy(work.y, work.xLast, ending * rowBytes, 0, firstEnding * rowBytes);
+}
+
+/** Attention of the last tokens of the sequences that end in a chunk; their normed rows stand in `work.a`. */
+export function recordLastAttend(ctx: LayerContext, layer: DeviceLayer, { ending, firstLast }: Chunk, keysSeen: number, target: ProjectionTarget): void {
+  const { gpu, recorder, work, config } = ctx;
+  project(ctx, layer, ending, { first: 0, columns: config.numAttentionHeads * config.headDim, bias: layer.qkvBias?.q });
   ropeKv(gpu, recorder, {
-    ...ropeOptions(ctx, layer), parts: 'q', tokens: set.rows, firstToken: first,
+    ...ropeOptions(ctx, layer), parts: 'q', tokens: ending, firstToken: firstLast,
     qkv: work.qkv, positions: work.lastPositions, q: work.q,
   });
-  gatherRows(gpu, recorder, { count: set.rows, stride: rowStride(config), x: work.x, rows, out: set.x });
-  attendAndProject(ctx, layer, set.rows, slice(work.lastTiles, first * 16), set.rows, keysSeen, { out: set.x, accumulate: true });
+  attendAndProject(ctx, layer, ending, slice(work.lastTiles, firstLast * 16), ending, keysSeen, target);
 }
 
 /** Router and top-k into `work.ids` and `work.weights`, or, in a dense layer, "everyone to expert 0 with weight one". */

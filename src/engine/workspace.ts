@@ -5,7 +5,8 @@ import { BLOCK_TOKENS, kvBytes } from '../runtime/kernels/attention.ts';
 import { maxExpertTiles } from '../runtime/kernels/experts.ts';
 import { CELL, packedBytes, padTo } from '../runtime/layout.ts';
 import { attentionRows, tileRows, type KernelPlan } from '../runtime/plan.ts';
-import { TILE_ALIGN } from './batch.ts';
+import { LAST_ALIGN, TILE_ALIGN } from './batch.ts';
+import type { KvMode } from './kv-blocks.ts';
 
 /** What a workspace has room for. */
 export interface Capacity {
@@ -16,7 +17,7 @@ export interface Capacity {
   readonly candidates: number;
   /** Tokens of a chunk. */
   readonly chunkTokens: number;
-  /** KV blocks: at most one partly filled block a sequence. */
+  /** KV blocks, see kv-blocks.ts. */
   readonly blocks: number;
 }
 
@@ -42,11 +43,14 @@ export function workspaceSizes(config: ModelConfig, plan: KernelPlan, c: Capacit
   const pairs = rows * Math.max(numExpertsPerTok, 1);
   const act = Math.max(packedBytes(pairs, config.moeIntermediateSize, plan.operands.experts), hasDense ? packedBytes(rows, config.intermediateSize, 'f32') : 0);
   const operand = plan.operands.attention === 'f32' ? 4 : 2;
-  const attentionTiles = Math.ceil(c.batchTokens / attentionRows(plan.attention)) + c.sequences + Math.ceil(c.batchTokens / rows) * (TILE_ALIGN + 1);
+  const chunks = Math.ceil(c.batchTokens / rows);
+  const attentionTiles = Math.ceil(c.batchTokens / attentionRows(plan.attention)) + c.sequences + chunks * (TILE_ALIGN + 1);
+  const lastTokens = c.sequences + Math.max(0, Math.min(chunks, c.sequences) - 1) * LAST_ALIGN;
+  const tableEntries = Math.floor(c.batchTokens / BLOCK_TOKENS) + c.sequences; // at most one partly filled block a sequence
   const kv = kvBytes(c.blocks, numKeyValueHeads, headDim, plan.operands.attention);
   return {
-    tokens: c.batchTokens * WORD, positions: c.batchTokens * WORD, kvSlots: c.batchTokens * WORD, blockTable: c.blocks * WORD,
-    tiles: attentionTiles * 16, lastRows: c.sequences * WORD, lastPositions: c.sequences * WORD, lastTiles: c.sequences * 16, candidates: c.candidates * WORD,
+    tokens: c.batchTokens * WORD, positions: c.batchTokens * WORD, kvSlots: c.batchTokens * WORD, blockTable: tableEntries * WORD,
+    tiles: attentionTiles * 16, lastRows: lastTokens * WORD, lastPositions: lastTokens * WORD, lastTiles: lastTokens * 16, candidates: c.candidates * WORD,
     x: c.batchTokens * hidden * WORD, xLast: c.sequences * hidden * WORD,
     a: packedBytes(rows, hiddenSize, plan.operands.attention), aExperts: packedBytes(rows, hiddenSize, hasDense ? 'f32' : plan.operands.experts),
     aRouter: plan.operands.experts === 'f32' ? 0 : packedBytes(rows, hiddenSize, 'f32'),
@@ -75,10 +79,24 @@ export function fitChunk(config: ModelConfig, plan: KernelPlan, wanted: number, 
   return tokens;
 }
 
-/** Most tokens of a batch so that keys, values and index arrays fit one binding each. */
-export function maxBatchTokens(config: ModelConfig, plan: KernelPlan, maxBindingBytes: number): number {
-  const perBlock = kvBytes(1, config.numKeyValueHeads, config.headDim, plan.operands.attention);
-  return Math.floor(maxBindingBytes / perBlock) * BLOCK_TOKENS;
+/** Most KV blocks so that keys, and values, fit one binding. */
+export const maxKvBlocks = (config: ModelConfig, plan: KernelPlan, maxBindingBytes: number): number =>
+  Math.floor(maxBindingBytes / kvBytes(1, config.numKeyValueHeads, config.headDim, plan.operands.attention));
+
+/** What bounds a batch, of a device. */
+export interface BatchLimits {
+  readonly maxBindingBytes: number;
+  readonly maxBufferBytes: number;
+}
+
+/**
+ * Most tokens of a batch: the residual stream is one buffer, the index arrays one binding each, and so are the keys and values of the whole
+ * batch where they are kept for a layer.
+ */
+export function maxBatchTokens(config: ModelConfig, plan: KernelPlan, { maxBindingBytes, maxBufferBytes }: BatchLimits, kv: KvMode): number {
+  const stream = Math.floor(maxBufferBytes / (padTo(config.hiddenSize, CELL) * WORD));
+  const kept = kv === 'none' ? Infinity : maxKvBlocks(config, plan, maxBindingBytes) * BLOCK_TOKENS;
+  return Math.min(stream, Math.floor(maxBindingBytes / WORD), kept);
 }
 
 export type WorkspaceBuffers = Readonly<Record<keyof Sizes, GPUBuffer>>;

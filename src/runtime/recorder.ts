@@ -64,6 +64,7 @@ export class Recorder {
 
   /** Records a copy behind what was recorded so far. */
   copy(from: GPUBuffer, to: GPUBuffer, bytes: number, fromOffset = 0, toOffset = 0): void {
+    if (this.gpu.pipelines.collecting) return;
     this.pass?.end();
     this.pass = undefined;
     this.encoder ??= this.gpu.device.createCommandEncoder();
