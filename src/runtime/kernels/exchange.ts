@@ -4,7 +4,7 @@ import { cellsOf } from '../matrix.ts';
 import type { OperandDtype } from '../plan.ts';
 import type { Binding, Recorder } from '../recorder.ts';
 
-/** Element types of rows on the wire. f16 saturates, both 16-bit types round to nearest. */
+/** Element types of rows on the wire. f16 saturates (and a device may flush its subnormals); bf16 rounds to nearest even. */
 export const WIRE_DTYPES = ['f32', 'f16', 'bf16'] as const;
 export type WireDtype = (typeof WIRE_DTYPES)[number];
 
