@@ -27,6 +27,11 @@ export interface StreamSettings {
   readonly stagingBytes: number;
   /** `asyncep` only: layers that the host's gather runs ahead of compute; 1 is the paper's plain double buffer. */
   readonly depth: number;
+  /**
+   * Layers that the device holds complete ahead of the one that computes while own experts stay in host memory, see offload.ts;
+   * 0: no offload, the own shard lives on the device.
+   */
+  readonly offloadLayers: number;
   /** A gather in which nothing moved for so long is given up. */
   readonly deadlineMs: number;
   /** The same for a device that is still computing; longer, because a layer of a long batch may take that long. */
@@ -39,12 +44,13 @@ export const DEFAULT_SETTINGS: StreamSettings = {
   pieceBytes: 16 << 20,
   stagingBytes: 4 * 2 ** 30,
   depth: 2,
+  offloadLayers: 0,
   deadlineMs: 10_000,
   deviceDeadlineMs: 120_000,
   timeCopies: false,
 };
 
-export const settingsOf = (context: StreamContext): StreamSettings => ({ ...DEFAULT_SETTINGS, ...context.settings });
+export const settingsOf = (context: Pick<StreamContext, 'settings'>): StreamSettings => ({ ...DEFAULT_SETTINGS, ...context.settings });
 
 /** A stream that can be asked what it did. */
 export interface CountedStream extends SlotStream {

@@ -4,12 +4,15 @@ import type { Piece } from './banks.ts';
 import type { Staging } from './staging.ts';
 import { BusyClock } from './stats.ts';
 
-export interface PeerPiece extends Piece {
+/** A piece that is read into staging memory. */
+export interface ReadPiece extends Piece {
   readonly reader: ShardReader;
+  /** From this rank's own segment: offload. */
+  readonly own: boolean;
 }
 
 export interface StagedPiece {
-  readonly piece: PeerPiece;
+  readonly piece: ReadPiece;
   readonly staging: Staging;
 }
 
@@ -23,14 +26,14 @@ export class Fill {
   #staged = 0;
   #submitted = 0;
   #arrived: StagedPiece[] = [];
-  readonly #reading = new Set<PeerPiece>();
+  readonly #reading = new Set<ReadPiece>();
 
   constructor(
     readonly position: number,
     readonly layer: number,
     /** The pass whose layer it is, counted from 0. */
     readonly pass: number,
-    private readonly pieces: readonly PeerPiece[],
+    private readonly pieces: readonly ReadPiece[],
   ) {
     this.completed = new Promise((resolve) => (this.#complete = resolve));
   }
@@ -48,13 +51,13 @@ export class Fill {
   }
 
   /** The next piece to read; there must be one. */
-  nextPiece(): PeerPiece {
-    const piece = this.pieces[this.#begun++] as PeerPiece;
+  nextPiece(): ReadPiece {
+    const piece = this.pieces[this.#begun++] as ReadPiece;
     this.#reading.add(piece);
     return piece;
   }
 
-  stage(piece: PeerPiece, staging: Staging): void {
+  stage(piece: ReadPiece, staging: Staging): void {
     this.#reading.delete(piece);
     this.#staged++;
     this.#arrived.push({ piece, staging });

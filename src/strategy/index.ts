@@ -1,6 +1,7 @@
 /** The ways in which ranks share one model's experts. */
 import { createAsyncEP } from './asyncep.ts';
 import type { CountedStream, StreamContext } from './context.ts';
+import { checkOffload } from './offload.ts';
 import { createResident } from './resident.ts';
 import { createSync } from './sync.ts';
 
@@ -13,9 +14,17 @@ const creators: Record<Strategy, (context: StreamContext) => Promise<CountedStre
   resident: createResident,
 };
 
-/** Loads what the strategy keeps on the device and starts its stream. */
-export const createStream = (strategy: Strategy, context: StreamContext): Promise<CountedStream> => creators[strategy](context);
+/**
+ * Loads what the strategy keeps on the device and starts its stream.
+ * @throws InputError when settings and strategy do not go together, SegmentError when a shard is damaged
+ */
+export async function createStream(strategy: Strategy, context: StreamContext): Promise<CountedStream> {
+  checkOffload(strategy, context);
+  return creators[strategy](context);
+}
 
 export type { CountedStream, StreamContext, StreamSettings } from './context.ts';
 export type { StreamEvent, StreamStats } from './stats.ts';
+export { checkOffload } from './offload.ts';
+export { relayPass } from './relay.ts';
 export { overlapEfficiency } from './stats.ts';

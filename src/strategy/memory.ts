@@ -1,11 +1,12 @@
 /**
  * Device memory of one rank: attention + own shard + first layer + two slots + workspace (paper section 2), computed from the
- * geometry and compared with what was allocated.
+ * geometry and compared with what was allocated. With offload of k layers: attention + first layer + k + 1 slots + workspace.
  */
 import type { ExpertRange } from '../collective/partition.ts';
 import { layerBytes } from './banks.ts';
 import { planExperts, settingsOf, type StreamContext } from './context.ts';
 import type { Strategy } from './index.ts';
+import { aheadShape, offloads } from './offload.ts';
 
 /** A part; its name is what the labels of its buffers begin with (`name/...`). */
 export interface MemoryPart {
@@ -32,22 +33,22 @@ export function expertMemory(strategy: Strategy, context: Geometry): MemoryPart[
     return [{ name: 'all experts', where: 'device', bytes: context.geometry.layers.length * layer }];
   }
   const streamed = plan.streamedLayers.length;
-  const own = (plan.shards[context.rank] as ExpertRange).count * context.geometry.expertBytes;
-  const slots = streamed === 0 ? 0 : strategy === 'asyncep' ? 2 : 1;
+  const own = offloads(context) ? 0 : (plan.shards[context.rank] as ExpertRange).count * context.geometry.expertBytes;
+  const slots = streamed === 0 ? 0 : strategy === 'asyncep' ? aheadShape(context, plan).slots : 1;
   return [
     { name: 'first layer', where: 'device', bytes: layer },
-    { name: 'own shard', where: 'device', bytes: streamed * own },
+    ...(offloads(context) ? [] : [{ name: 'own shard', where: 'device' as const, bytes: streamed * own }]),
     { name: 'slots', where: 'device', bytes: slots * layer },
     { name: 'staging', where: 'host', bytes: stagingLimit(context, streamed === 0 ? 0 : layer - own) },
   ];
 }
 
-/** A layer's peers' bytes, rounded up to equal buffers, or what the setting allows, but always one piece. */
-function stagingLimit(context: Geometry, peerBytes: number): number {
-  if (peerBytes === 0) return 0;
-  const { pieceBytes, stagingBytes } = settingsOf(context as StreamContext);
+/** The bytes of a layer that pass host memory, rounded up to equal buffers, or what the setting allows, but always one piece. */
+function stagingLimit(context: Geometry, readBytes: number): number {
+  if (readBytes === 0) return 0;
+  const { pieceBytes, stagingBytes } = settingsOf(context);
   const piece = Math.max(pieceBytes, context.geometry.expertBytes);
-  const pieces = Math.ceil(peerBytes / context.geometry.expertBytes);
+  const pieces = Math.ceil(readBytes / context.geometry.expertBytes);
   return Math.max(piece, Math.min(stagingBytes, pieces * piece));
 }
 

@@ -3,7 +3,7 @@ import type { CopyTime } from './copy-clock.ts';
 
 /** One bar of the timeline. */
 export interface StreamEvent {
-  /** `receive`: peers' bytes on their way to staging; `wait`: a layer that stood still for them; `slot`: a submit of copies to a slot. */
+  /** `receive`: bytes on their way to staging; `wait`: a layer that stood still for them; `slot`: a submit of copies to a slot. */
   readonly track: 'receive' | 'wait' | 'slot';
   readonly name: string;
   readonly startMs: number;
@@ -30,6 +30,8 @@ export interface LayerStats {
   exposedMs: number;
   /** Bytes read from peers. */
   hostBytes: number;
+  /** Bytes read from the own segment: offload. They do not travel over a link. */
+  offloadedBytes: number;
   /** Bytes copied from the own shard on the device. */
   ownBytes: number;
 }
@@ -43,7 +45,7 @@ export interface StreamStats {
 }
 
 const emptyCounts = (): Omit<LayerStats, 'layer'> => ({
-  gathers: 0, gatherMs: 0, copyMs: 0, waitedMs: 0, exposedMs: 0, hostBytes: 0, ownBytes: 0,
+  gathers: 0, gatherMs: 0, copyMs: 0, waitedMs: 0, exposedMs: 0, hostBytes: 0, offloadedBytes: 0, ownBytes: 0,
 });
 
 /** Counts of one stream, layer by layer. */

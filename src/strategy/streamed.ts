@@ -3,7 +3,7 @@
  *
  * Streamed layers are numbered by *position*, on and on over all passes; position p uses slot p mod slots. A position is filled
  * by a device copy of the own shard's part and, piece by piece, by reads from the peers' shards into staging memory, each followed by a
- * copy to the slot. Two rules say when:
+ * copy to the slot; with offload the own part is read like the peers'. Two rules say when:
  *   - reads of position p may begin once p < entered + depth (the layers that asked for their slot, plus the lead);
  *   - copies to the slot of p may be submitted once p < finished + slots: the queue keeps them behind the compute that read the slot before.
  * Copies are submitted as soon as both hold, so those of the next layer normally stand in front of this layer's dispatches.
@@ -14,7 +14,8 @@ import type { ShardReader } from '../collective/transport.ts';
 import { createBanks, cutPieces, type Piece } from './banks.ts';
 import { planExperts, settingsOf, slotOf, type CountedStream, type ExpertPlan, type StreamContext, type StreamSettings } from './context.ts';
 import { CopyClock } from './copy-clock.ts';
-import { Fill, type PeerPiece } from './fill.ts';
+import { Fill, type ReadPiece } from './fill.ts';
+import { offloads } from './offload.ts';
 import { loadOwnShard, type OwnPart } from './own-shard.ts';
 import { loadLayers } from './resident-layers.ts';
 import { destroySlots } from './resident.ts';
@@ -24,8 +25,8 @@ import { StreamCounter, type StreamStats } from './stats.ts';
 import { Watch } from './watch.ts';
 
 export interface StreamedShape {
-  /** Slots on the device: 2, or 1 when nothing is fetched ahead. */
-  readonly slots: 1 | 2;
+  /** Slots on the device: 2, or 1 when nothing is fetched ahead, or more with offload. */
+  readonly slots: number;
   /** How many layers ahead of the one that computes may be read; 0: only the one that asks. */
   readonly depth: number;
   /** Begin a gather only when the device has finished everything before it. */
@@ -43,16 +44,31 @@ export async function createStreamed(context: StreamContext, shape: StreamedShap
   return new StreamedSlots(context, shape, plan, first.get(plan.firstLayer) as Slot, ownParts);
 }
 
-/** The peers' pieces of one layer; the reader's turn goes round, so that ranks do not all read the same shard at once. */
-function peerPieces({ readers, rank }: StreamContext, { layout, shards }: ExpertPlan, pieceBytes: number): PeerPiece[] {
-  const order = shards.map((_, step) => (rank + step) % shards.length).slice(1);
-  return order.flatMap((owner) =>
-    cutPieces(shards[owner] as ExpertRange, layout, pieceBytes).map((piece) => ({ ...piece, reader: readers[owner] as ShardReader })));
+/** The pieces of one owner's part of a layer. */
+function piecesOf(owner: number, context: StreamContext, { layout, shards }: ExpertPlan): ReadPiece[] {
+  const { readers, rank } = context;
+  const { pieceBytes } = settingsOf(context);
+  const reader = readers[owner] as ShardReader;
+  return cutPieces(shards[owner] as ExpertRange, layout, pieceBytes).map((piece) => ({ ...piece, reader, own: owner === rank }));
+}
+
+/**
+ * What is read of one layer, in order. Peers: the predecessor first, then the one before it, which is the order in which a ring delivers; and
+ * so ranks do not all read the same shard at once. With offload the own pieces stand spread among them, so that host memory and
+ * link are both busy all the time.
+ */
+function piecesToRead(context: StreamContext, plan: ExpertPlan): ReadPiece[] {
+  const { rank } = context;
+  const world = plan.shards.length;
+  const peers = plan.shards.slice(1).flatMap((_, step) => piecesOf((rank - step - 1 + world) % world, context, plan));
+  const own = offloads(context) ? piecesOf(rank, context, plan) : [];
+  const spread = (pieces: readonly ReadPiece[]) => pieces.map((piece, i) => ({ piece, at: (i + 1) / (pieces.length + 1) }));
+  return [...spread(peers), ...spread(own)].sort((a, b) => a.at - b.at).map(({ piece }) => piece);
 }
 
 class StreamedSlots implements CountedStream {
   readonly #settings: StreamSettings;
-  readonly #pieces: readonly PeerPiece[];
+  readonly #pieces: readonly ReadPiece[];
   readonly #slots: readonly (readonly GPUBuffer[])[];
   readonly #pool: StagingPool;
   readonly #counter = new StreamCounter();
@@ -77,7 +93,7 @@ class StreamedSlots implements CountedStream {
     const settings = (this.#settings = settingsOf(context));
     const slotCount = plan.streamedLayers.length === 0 ? 0 : shape.slots;
     this.#slots = Array.from({ length: slotCount }, (_, s) => createBanks(context.createBuffer, `slots/${s} `, plan.layout));
-    this.#pieces = slotCount === 0 ? [] : peerPieces(context, plan, settings.pieceBytes);
+    this.#pieces = slotCount === 0 ? [] : piecesToRead(context, plan);
     const largest = Math.max(0, ...this.#pieces.map((piece) => piece.bytes));
     const count = largest === 0 ? 0 : Math.max(1, Math.min(this.#pieces.length, Math.floor(settings.stagingBytes / largest)));
     this.#watch = new Watch(context.wait);
@@ -180,7 +196,7 @@ class StreamedSlots implements CountedStream {
     }
   }
 
-  async #read(fill: Fill, piece: PeerPiece, staging: Staging): Promise<void> {
+  async #read(fill: Fill, piece: ReadPiece, staging: Staging): Promise<void> {
     this.#reading++;
     fill.clock.enter();
     try {
@@ -201,7 +217,7 @@ class StreamedSlots implements CountedStream {
     const { layer, pass, clock } = fill;
     const counts = this.#counter.of(layer);
     counts.gatherMs += clock.totalMs;
-    counts.hostBytes += this.#pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+    for (const { own, bytes } of this.#pieces) counts[own ? 'offloadedBytes' : 'hostBytes'] += bytes;
     const startMs = clock.startMs as number;
     this.context.trace?.({ track: 'receive', name: `gather layer ${layer}`, startMs, durationMs: performance.now() - startMs, layer, pass });
   }
