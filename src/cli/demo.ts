@@ -12,7 +12,7 @@ import { createProgress, type Progress } from './progress.ts';
 import { type MailRecord, mailRecord } from './schemas.ts';
 import { openSession, type Session } from './session.ts';
 import { judge, prepareTask, promptAll, type TaskFlags, type Verdict } from './task-run.ts';
-import { checkTraceFile, saveTrace } from './timeline.ts';
+import { checkTraceFile, saveTrace } from './trace-file.ts';
 
 const EXAMPLES = `
 Examples:

@@ -11,7 +11,7 @@ import { createProgress } from './progress.ts';
 import { type SequenceRecord, sequenceRecord } from './schemas.ts';
 import { openSession, type Sequence } from './session.ts';
 import { openJsonLines } from './sink.ts';
-import { checkTraceFile, saveTrace } from './timeline.ts';
+import { checkTraceFile, saveTrace } from './trace-file.ts';
 
 const EXAMPLES = `
 Input: JSON lines {"id", "tokens": [1, 2, 3]} or {"id", "text": "..."}; a text is tokenized as it is, without a template.

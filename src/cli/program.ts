@@ -9,6 +9,7 @@ import { addDoctor } from './doctor.ts';
 import { addLogits } from './logits.ts';
 import { addRerank } from './rerank.ts';
 import { addSetup } from './setup.ts';
+import { addTimeline } from './timeline.ts';
 import { addVerify } from './verify.ts';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
@@ -35,6 +36,7 @@ export function buildProgram(): Command {
   addVerify(program);
   addLogits(program);
   addDemo(program);
+  addTimeline(program);
   addDoctor(program);
   addSetup(program);
   return program;

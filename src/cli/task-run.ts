@@ -9,7 +9,7 @@ import { type ChosenModel, chooseModel } from './model-source.ts';
 import { commaList, type RunOptions, wholeNumber } from './options.ts';
 import { createProgress } from './progress.ts';
 import { openSession, type Sequence, type Session, type SessionStats } from './session.ts';
-import { checkTraceFile, saveTrace } from './timeline.ts';
+import { checkTraceFile, saveTrace } from './trace-file.ts';
 
 /** Flags of the three tasks. */
 export interface TaskFlags extends RunOptions {
