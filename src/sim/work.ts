@@ -1,0 +1,61 @@
+/** FLOPs of a pass, layer by layer: the sums over its sequences. */
+import { layerFlops, type FlopsByPart } from '../model/flops.ts';
+import type { ModelConfig } from '../model/types.ts';
+
+/** Lengths of sequences that run together. */
+export type Sequences = readonly number[];
+
+type LayerParts = Omit<FlopsByPart, 'head'>;
+
+const NO_WORK: LayerParts = { projections: 0, attention: 0, router: 0, experts: 0, dense: 0 };
+
+export const addParts = (a: LayerParts, b: LayerParts): LayerParts => ({
+  projections: a.projections + b.projections, attention: a.attention + b.attention, router: a.router + b.router,
+  experts: a.experts + b.experts, dense: a.dense + b.dense,
+});
+
+export const totalOf = (parts: LayerParts): number => parts.projections + parts.attention + parts.router + parts.experts + parts.dense;
+
+/** Sequences on one device (or on all together), as work. The last layer has the engine's shortcut. */
+export class Work {
+  readonly tokens: number;
+  readonly #byKind = new Map<string, LayerParts>();
+
+  constructor(readonly config: ModelConfig, readonly sequences: Sequences) {
+    this.tokens = sequences.reduce((sum, length) => sum + length, 0);
+  }
+
+  isLast(layer: number): boolean {
+    return layer === this.config.numHiddenLayers - 1;
+  }
+
+  /** Rows that leave `layer`: every token's, and of the last layer each sequence's last one. */
+  rows(layer: number): number {
+    return this.isLast(layer) ? this.sequences.length : this.tokens;
+  }
+
+  flops(layer: number): LayerParts {
+    const last = this.isLast(layer);
+    const kind = `${this.config.layerIsMoe[layer]} ${last}`; // layers of a kind cost the same
+    const known = this.#byKind.get(kind);
+    if (known !== undefined) return known;
+    const sum = this.sequences.reduce((parts, newTokens) => addParts(parts, layerFlops(this.config, layer, { newTokens }, last)), NO_WORK);
+    this.#byKind.set(kind, sum);
+    return sum;
+  }
+
+  /** FLOPs of keys and values alone. */
+  keyValueFlops(): number {
+    const { hiddenSize, numKeyValueHeads, headDim } = this.config;
+    return 4 * this.tokens * hiddenSize * numKeyValueHeads * headDim;
+  }
+
+  headFlops(candidates: number): number {
+    return 2 * this.config.hiddenSize * candidates * this.sequences.length;
+  }
+
+  /** All layers and the head. */
+  allFlops(candidates: number): number {
+    return this.config.layerIsMoe.reduce((sum, _, layer) => sum + totalOf(this.flops(layer)), this.headFlops(candidates));
+  }
+}
