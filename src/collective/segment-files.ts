@@ -6,7 +6,7 @@ import { existsSync, readFileSync, readdirSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const NAME = /^asyncep-([0-9a-z]+)-(\d+)-(\d+)-r(\d+)\.seg(\.tmp)?$/;
+const NAME = /^asyncep-([0-9a-z]+)-(\d+)-(\d+)-r(\d+)(?:\.seg(\.tmp)?|-to\d+\.box|\.sock)$/;
 
 /** `ASYNCEP_SEGMENT_DIR` if set, else /dev/shm where there is one, else the temporary folder. */
 export function segmentFolder(): string {
@@ -30,6 +30,13 @@ export function processStartTime(pid: number): string {
 export function segmentPath(runId: string, rank: number, folder: string = segmentFolder()): string {
   return join(folder, `asyncep-${runId}-${process.pid}-${processStartTime(process.pid)}-r${rank}.seg`);
 }
+
+/** Path of the file through which this process's rank sends to `peer`. */
+export const outboxPath = (runId: string, rank: number, peer: number, folder?: string): string =>
+  segmentPath(runId, rank, folder).replace(/\.seg$/, `-to${peer}.box`);
+
+/** Path of the socket on which this process's rank listens. */
+export const socketPath = (runId: string, rank: number, folder?: string): string => segmentPath(runId, rank, folder).replace(/\.seg$/, '.sock');
 
 function ownerIsAlive(pid: number, startTime: string): boolean {
   try {
