@@ -8,14 +8,16 @@
  * software one, Mesa's lavapipe through apt as root on Debian or Ubuntu, otherwise SwiftShader through npm into the
  * user's cache folder. With a working adapter nothing is installed.
  *
- * --test       also wants SwiftShader beside the first adapter, for the tests that compare two drivers
+ * --test       also wants SwiftShader beside the first adapter, for the tests that compare two drivers, and a Chromium, for those
+ *              that look at pages (through apt as root on Debian)
  * --no-system  never touches the system, even as root
  *
  * Exit code 3: no adapter could be had.
  */
 import { parseArgs } from 'node:util';
-import { installMesa, mesaIsPossible } from './setup/apt.mjs';
+import { aptIsPossible, installMesa } from './setup/apt.mjs';
 import { buildWhenStale, installPackagesWhenStale, linkProgram } from './setup/checkout.mjs';
+import { CHROMIUM_REMEDY, chromiumIsPossible, findChromium, installChromium } from './setup/chromium.mjs';
 import { fail, run, say } from './setup/say.mjs';
 import { installSwiftShader, swiftShaderIsPossible } from './setup/swiftshader.mjs';
 import { probe } from './setup/probe.mjs';
@@ -42,7 +44,7 @@ async function provideAdapter() {
   let adapters = await probe();
   if (adapters.length > 0) return adapters;
   say('no WebGPU adapter was found on this machine');
-  if (!options['no-system'] && mesaIsPossible()) {
+  if (!options['no-system'] && aptIsPossible()) {
     await attempt('Mesa', installMesa);
     adapters = await probe();
   }
@@ -63,11 +65,21 @@ async function provideSecondAdapter(adapters) {
   return probe();
 }
 
+/** The tests' browser; without one those that look at pages fail. */
+async function provideChromium() {
+  if (findChromium() !== undefined) return;
+  if (!options['no-system'] && chromiumIsPossible()) await attempt('Chromium', installChromium);
+  if (findChromium() === undefined) say(`no Chromium: the tests that look at pages will fail. To get one, ${CHROMIUM_REMEDY}`);
+}
+
 const packages = installPackagesWhenStale(run);
 const built = buildWhenStale(run);
 linkProgram();
 let adapters = await provideAdapter();
 if (adapters.length === 0) fail(REMEDY, 3);
-if (options.test) adapters = await provideSecondAdapter(adapters);
+if (options.test) {
+  adapters = await provideSecondAdapter(adapters);
+  await provideChromium();
+}
 const changed = packages || built ? 'ready' : 'nothing to do';
 say(`${changed}; adapters: ${adapters.map(({ name }) => name).join(', ')}`);

@@ -1,4 +1,4 @@
-/** Mesa's lavapipe through apt, as root on Debian and its descendants. */
+/** Packages through apt, as root on Debian and its descendants: Mesa's lavapipe, and what the tests want. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run, say } from './say.mjs';
@@ -20,10 +20,23 @@ function osRelease() {
 }
 
 /** Root, apt, and a release that apt's package names are known for. */
-export function mesaIsPossible() {
+export function aptIsPossible() {
   const { ID = '', ID_LIKE = '' } = osRelease();
   const known = /\b(debian|ubuntu)\b/.test(`${ID} ${ID_LIKE}`);
   return process.platform === 'linux' && process.getuid() === 0 && known && existsSync('/usr/bin/apt-get');
+}
+
+export const isUbuntu = () => osRelease().ID === 'ubuntu';
+
+/**
+ * Installs packages without those that they only recommend.
+ * @param from options for apt-get install, such as the release to take them from
+ * @throws Error when apt fails
+ */
+export function aptGet(packages, from = []) {
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  run('apt-get', ['update', '-q'], env);
+  run('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...from, ...packages], env);
 }
 
 /** Whether some source already offers the suite; a second entry for it could contradict the first one's keys. */
@@ -55,12 +68,9 @@ export function installMesa() {
   const suite = release.ID === 'debian' ? NEEDS_BACKPORTS[release.VERSION_CODENAME] : undefined;
   say(`installing ${PACKAGES.join(' and ')} with apt${suite ? ` from ${suite}` : ''}: a software adapter (lavapipe)`);
   const had = existsSync(OUR_SOURCE);
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
   try {
     if (suite) addBackports(suite);
-    run('apt-get', ['update', '-q'], env);
-    const from = suite ? ['-t', suite] : [];
-    run('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...from, ...PACKAGES], env);
+    aptGet(PACKAGES, suite ? ['-t', suite] : []);
   } catch (error) {
     if (!had) rmSync(OUR_SOURCE, { force: true });
     throw error;

@@ -1,25 +1,18 @@
 /** Pages of this package in a headless Chromium that is installed on the machine. */
-import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
-
-const CANDIDATES = [
-  '/usr/bin/chromium', '/usr/bin/google-chrome', '/usr/bin/chromium-browser',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome', '/Applications/Chromium.app/Contents/MacOS/Chromium',
-  String.raw`C:\Program Files\Google\Chrome\Application\chrome.exe`,
-];
+// @ts-expect-error plain JavaScript without types
+import { CHROMIUM_REMEDY, findChromium } from '../../scripts/setup/chromium.mjs';
 
 /** @throws Error that says how to get one when there is none */
-function findChromium(): string {
-  const given = process.env['ASYNCEP_CHROMIUM'];
-  const found = (given === undefined ? CANDIDATES : [given]).find((path) => existsSync(path));
+function chromiumPath(): string {
+  const found = (findChromium as () => string | undefined)();
   if (found !== undefined) return found;
-  throw new Error(`${given === undefined ? 'no Chromium or Chrome was found' : `ASYNCEP_CHROMIUM: ${given}: no such file`}, and this test looks at a page in one. `
-    + 'As root on Debian: apt-get install chromium (node scripts/setup.mjs --test does it); elsewhere install Chrome, or set ASYNCEP_CHROMIUM to the path of a Chromium.');
+  throw new Error(`this test looks at a page in a browser, and there is no Chromium. node scripts/setup.mjs --test installs it where it can; ${CHROMIUM_REMEDY as string}`);
 }
 
 /** The browser keeps to itself: nothing it does by itself may look like a request of the page. */
 export const launchBrowser = (): Promise<Browser> => chromium.launch({
-  executablePath: findChromium(),
+  executablePath: chromiumPath(),
   args: ['--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 

@@ -28,7 +28,7 @@ export function barAt(lane, time, slack) {
 export const hueOf = (layer) => 40 + (layer * 0.618034 % 1) * 270;
 
 /** Heights in pixels: a lane alone, few, many. */
-const laneHeight = (lanes) => (lanes === 1 ? 18 : lanes <= 4 ? 11 : 6);
+const laneHeight = (lanes) => (lanes === 1 ? 18 : lanes <= 4 ? 13 : 6);
 const GAP = 4;
 
 /** Where the rows of a rank stand, from the top of its canvas. */

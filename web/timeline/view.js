@@ -23,9 +23,10 @@ function addTrace(holder, trace, index) {
   return trace.ranks.map((rank) => addRank(section, trace, rank));
 }
 
-const isInSight = (canvas) => {
+/** With a margin, so that scrolling does not run into what is not drawn yet. */
+const isNear = (canvas) => {
   const { top, bottom } = canvas.getBoundingClientRect();
-  return bottom > 0 && top < window.innerHeight;
+  return bottom > -window.innerHeight && top < 2 * window.innerHeight;
 };
 
 /** @returns the ranks and the ways to change what is shown; every change draws anew, once a frame */
@@ -37,18 +38,18 @@ export function createView({ traces, strings }, { holder, axis, range: output })
   let colours = readColours();
   let due = false;
 
-  function draw() {
+  function draw(all) {
     due = false;
     drawAxis(axis, range, colours);
     let painted = 0;
     for (const [index, rank] of ranks.entries()) {
-      if (isInSight(rank.canvas)) painted += drawRank(rank.canvas, rank, { range, colours, strings, selected: selection?.rank === index ? selection : null });
+      if (all || isNear(rank.canvas)) painted += drawRank(rank.canvas, rank, { range, colours, strings, selected: selection?.rank === index ? selection : null });
     }
     output.textContent = `${formatUs(range.from)} to ${formatUs(range.to)}`;
     Object.assign(output.dataset, { fromUs: range.from, toUs: range.to, painted });
   }
   function redraw() {
-    if (!due) requestAnimationFrame(draw);
+    if (!due) requestAnimationFrame(() => draw(false));
     due = true;
   }
   function show(next) {
@@ -63,6 +64,7 @@ export function createView({ traces, strings }, { holder, axis, range: output })
   const resized = new ResizeObserver(redraw);
   for (const canvas of [axis, ...ranks.map(({ canvas }) => canvas)]) resized.observe(canvas);
   document.addEventListener('scroll', redraw, { passive: true });
+  window.addEventListener('beforeprint', () => draw(true));
 
   return {
     ranks, strings,
