@@ -3,8 +3,6 @@ import { InputError } from '../errors.ts';
 import type { ModelConfig, ModelWeights } from '../model/types.ts';
 import type { GpuDevice } from '../runtime/device.ts';
 import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
-import { candidateHead, embedding, rmsNorm } from '../runtime/kernels/rows.ts';
-import { matmul } from '../runtime/kernels/matmul.ts';
 import type { PackedDtype } from '../runtime/layout.ts';
 import { attentionRows, defaultPlan, type KernelPlan } from '../runtime/plan.ts';
 import { Recorder } from '../runtime/recorder.ts';
@@ -12,11 +10,15 @@ import { Timestamps, type DeviceInterval } from '../runtime/timestamps.ts';
 import type { SlotStream } from './slot-stream.ts';
 import { checkBatch, packBatch, type Batch, type Chunk, type PackedBatch } from './batch.ts';
 import { expertLayout, type ExpertLayout } from './expert-layout.ts';
-import { recordAttention, recordExperts, recordKeysValues, recordLastQueries, rowStride, slice, slotExperts, type ExpertSource, type LayerContext } from './layer.ts';
+import { keysSeen } from './keys-seen.ts';
+import { recordAttention, recordExperts, recordKeysValues, recordLastQueries, slice, slotExperts, type ExpertSource, type LayerContext } from './layer.ts';
 import type { KvMode } from './kv-blocks.ts';
+import { denseExperts, headFlops, logitsPerSequence, positionsOf, recordEmbedding, recordHead, residualRows, uploadInputs } from './pass-parts.ts';
 import { Readback } from './readback.ts';
 import { RopeTable } from './rope-table.ts';
+import { StageMail, type StageLinks } from './stage.ts';
 import { uploadWeights, type DeviceLayer, type DeviceWeights } from './weights.ts';
+import { rowBytes } from '../runtime/kernels/exchange.ts';
 import { fitChunk, maxBatchTokens, maxKvBlocks, Workspace, type Capacity } from './workspace.ts';
 
 export interface EngineOptions {
@@ -30,6 +32,8 @@ export interface EngineOptions {
   readonly kv?: KvMode;
   /** Measures every layer on the device's clock (where it has timestamps). */
   readonly timestamps?: boolean;
+  /** The engine is one stage of a pipeline: `weights` are its layers. */
+  readonly stage?: StageLinks;
   readonly onLayerLoaded?: (done: number, of: number) => void;
 }
 
@@ -60,6 +64,7 @@ export class Engine {
   private readonly timestamps: Timestamps | undefined;
   private readonly rope: RopeTable;
   private readonly readback: Readback;
+  private readonly stage: StageMail | undefined;
   private workspace: Workspace | undefined;
   private passes = 0;
   private recording: Promise<unknown> = Promise.resolve();
@@ -73,8 +78,10 @@ export class Engine {
     readonly kv: KvMode,
     weightDtype: PackedDtype,
     timestamps: boolean,
+    stage: StageLinks | undefined,
   ) {
     this.expertLayout = expertLayout(config, weightDtype);
+    this.stage = stage && new StageMail(gpu, stage);
     this.timestamps = timestamps && gpu.hasTimestamps ? new Timestamps(gpu) : undefined;
     this.recorder = new Recorder(gpu, this.timestamps);
     this.rope = new RopeTable(gpu, config);
@@ -88,8 +95,10 @@ export class Engine {
     const plan = options.plan ?? defaultPlan(gpu);
     const dtype = options.weightDtype ?? storedDtype(config);
     const chunkTokens = fitChunk(config, plan, options.chunkTokens ?? DEFAULT_CHUNK_TOKENS, gpu.maxBindingBytes);
-    const uploaded = await uploadWeights(gpu, weights, dtype, options.onLayerLoaded);
-    const engine = new Engine(gpu, config, plan, chunkTokens, uploaded, options.kv ?? 'layer', dtype, options.timestamps ?? false);
+    const { stage } = options;
+    const ends = { embedding: stage?.receive === undefined, head: stage?.send === undefined };
+    const uploaded = await uploadWeights(gpu, weights, dtype, { ends, onLayer: options.onLayerLoaded });
+    const engine = new Engine(gpu, config, plan, chunkTokens, uploaded, options.kv ?? 'layer', dtype, options.timestamps ?? false, stage);
     await engine.prepareKernels();
     return engine;
   }
@@ -102,17 +111,25 @@ export class Engine {
     const ctx = this.context(work, work.buffers.x, () => undefined);
     const { numExperts: experts, numExpertsPerTok: topK } = this.config;
     await this.gpu.pipelines.prepare(() => {
-      this.recordEmbedding(ctx, packed);
+      if (this.isFirst) this.recordEmbeddings(ctx, packed);
       for (const [index, layer] of this.weights.layers.entries()) {
         this.recordLayer(ctx, index, packed, denseExperts(layer) ?? { layout: this.expertLayout, banks: [], experts, topK });
       }
-      for (const candidates of [batch.candidates, null]) this.recordHead(ctx, { ...batch, candidates });
+      if (this.isLast) for (const candidates of [batch.candidates, null]) recordHead(ctx, this.weights, 1, candidates);
     });
     work.destroy();
   }
 
   private context(work: Workspace, rope: GPUBuffer, count: (flops: number) => void): LayerContext {
     return { gpu: this.gpu, recorder: this.recorder, config: this.config, plan: this.plan, work: work.buffers, rope, count };
+  }
+
+  private get isFirst(): boolean {
+    return this.stage?.links.receive === undefined;
+  }
+
+  private get isLast(): boolean {
+    return this.stage?.links.send === undefined;
   }
 
   /** Most tokens that one batch may hold on this device. Without a KV cache a single long sequence may bound it further. */
@@ -133,13 +150,15 @@ export class Engine {
   /**
    * Computes the logits of `batch`; the experts of each MoE layer come from `stream`. Calls may overlap: passes are recorded one after
    * the other, and a pass may be recorded while the one before still computes.
+   * @param number names the pass among the stages of a pipeline; its logits come from the last one, those of the others are empty
    * @throws InputError for tokens or candidates outside the vocabulary, or sequences too long
    */
-  async forward(batch: Batch, stream: SlotStream): Promise<PassResult> {
+  async forward(batch: Batch, stream: SlotStream, number = 0): Promise<PassResult> {
     checkBatch(batch, this.config);
     const startMs = performance.now();
     if (batch.sequences.length === 0) return { logits: new Float32Array(0), stats: { pass: this.passes, tokens: 0, sequences: 0, flops: 0, startMs, endMs: startMs } };
-    const recorded = this.recording.then(() => this.record(batch, stream));
+    const rows = this.receive(batch, number);
+    const recorded = this.recording.then(() => this.record(batch, stream, number, rows));
     this.recording = recorded.catch(() => undefined);
     const { pass, flops, tokens, logits } = await recorded;
     const values = await logits();
@@ -147,78 +166,91 @@ export class Engine {
     return { logits: values, stats };
   }
 
+  /** Rows from the stage before, asked for before their turn has come. */
+  private receive({ sequences }: Batch, number: number): Promise<GPUBuffer> | undefined {
+    if (this.isFirst) return undefined;
+    const tokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0);
+    const received = (this.stage as StageMail).receive(number, tokens * rowBytes(this.config.hiddenSize, (this.stage as StageMail).links.wire));
+    received.catch(() => undefined); // told where it is awaited
+    return received;
+  }
+
   /** Layers' intervals on the device since the last call; empty without timestamps. */
   async takeIntervals(): Promise<DeviceInterval[]> {
     return (await this.timestamps?.take()) ?? [];
   }
 
-  private async record(batch: Batch, stream: SlotStream) {
+  private async record(batch: Batch, stream: SlotStream, number: number, rows: Promise<GPUBuffer> | undefined) {
     const pass = this.passes++;
     const packed = packBatch(batch, this.chunkTokens, attentionRows(this.plan.attention), this.kv);
+    const inbox = await rows;
     const work = await this.room(batch, packed);
-    this.uploadInputs(work, batch, packed);
+    uploadInputs(this.gpu, work.buffers, packed, batch.candidates);
     let flops = 0;
-    const ctx = this.context(work, this.rope.buffer(packed.lastPositions.reduce((longest, position) => Math.max(longest, position), 0) + 1), (n) => { flops += n; });
+    const ctx = this.context(work, this.rope.buffer(positionsOf(packed)), (n) => { flops += n; });
     stream.begin(pass);
-    this.recordEmbedding(ctx, packed);
+    if (inbox) this.stage?.recordReceived(ctx, inbox, packed.totalTokens);
+    else this.recordEmbeddings(ctx, packed);
     for (const [index, layer] of this.weights.layers.entries()) {
       const dense = denseExperts(layer);
       this.recordLayer(ctx, index, packed, dense ?? slotExperts(await stream.ready(index), this.expertLayout, this.config));
       if (!dense) stream.done(index);
     }
-    this.recordHead(ctx, batch);
-    const logits = this.readback.take(this.recorder, work.buffers.logits, batch.sequences.length * this.logitsPerSequence(batch));
+    const logits = this.recordEnd(ctx, batch, packed, number);
     stream.end();
     return { pass, flops, tokens: packed.totalTokens, logits };
+  }
+
+  /** The logits on their way back, or, in all but the last stage of a pipeline, the rows on their way to the next one. */
+  private recordEnd(ctx: LayerContext, { sequences, candidates }: Batch, { totalTokens }: PackedBatch, number: number): () => Promise<Float32Array> {
+    if (this.isLast) {
+      recordHead(ctx, this.weights, sequences.length, candidates);
+      ctx.count(headFlops(this.config, sequences.length, candidates));
+      return this.readback.take(this.recorder, ctx.work.logits, sequences.length * logitsPerSequence(this.config, candidates));
+    }
+    const send = (this.stage as StageMail).recordSent(ctx, number, totalTokens);
+    return async () => {
+      await send();
+      return new Float32Array(0);
+    };
   }
 
   /** The workspace, grown if this batch needs more; growing waits for the device, because commands in flight use the old one. */
   private async room(batch: Batch, packed: PackedBatch): Promise<Workspace> {
     this.checkRoom(packed);
     const need: Capacity = {
-      batchTokens: packed.totalTokens, sequences: batch.sequences.length, candidates: this.logitsPerSequence(batch),
+      batchTokens: packed.totalTokens, sequences: batch.sequences.length, candidates: logitsPerSequence(this.config, batch.candidates),
       blocks: packed.blocks, chunkTokens: Math.min(this.chunkTokens, Math.ceil(packed.totalTokens / 64) * 64),
     };
     const old = this.workspace;
     if (old?.holds(need)) return old;
     await this.gpu.idle();
     old?.destroy();
+    this.workspace = undefined; // there may be no room for a larger one
     const keys = Object.keys(need) as (keyof Capacity)[];
     const grown = Object.fromEntries(keys.map((key) => [key, Math.max(need[key], old?.capacity[key] ?? 0)])) as unknown as Capacity;
     this.workspace = new Workspace(this.gpu, this.config, this.plan, grown);
     return this.workspace;
   }
 
-  private uploadInputs({ buffers }: Workspace, batch: Batch, packed: PackedBatch): void {
-    const write = (buffer: GPUBuffer, words: Uint32Array): void => this.gpu.upload(buffer, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
-    for (const name of ['tokens', 'positions', 'kvSlots', 'blockTable', 'tiles', 'lastRows', 'lastPositions', 'lastTiles'] as const) write(buffers[name], packed[name]);
-    if (batch.candidates) write(buffers.candidates, batch.candidates);
-  }
-
-  private recordEmbedding(ctx: LayerContext, packed: PackedBatch): void {
+  private recordEmbeddings(ctx: LayerContext, packed: PackedBatch): void {
     this.recorder.begin('embedding');
-    for (const chunk of packed.chunks) {
-      const tokens = slice(ctx.work.tokens, chunk.start * 4, chunk.tokens * 4);
-      embedding(this.gpu, this.recorder, { count: chunk.tokens, tokens, table: this.weights.embedding, x: this.rowsOf(ctx.work.x, chunk.start, chunk.tokens) });
+    for (const { start, tokens } of packed.chunks) {
+      recordEmbedding(ctx, this.weights, { count: tokens, tokens: slice(ctx.work.tokens, start * 4, tokens * 4), x: residualRows(this.config, ctx.work.x, start, tokens) });
     }
     this.recorder.submit();
-  }
-
-  private rowsOf(buffer: GPUBuffer, start: number, rows: number) {
-    const rowBytes = rowStride(this.config) * 4;
-    return slice(buffer, start * rowBytes, rows * rowBytes);
   }
 
   private recordLayer(ctx: LayerContext, index: number, packed: PackedBatch, source: ExpertSource): void {
     const layer = this.weights.layers[index] as DeviceLayer;
     this.recorder.begin(`layer ${index}`);
-    if (index < this.config.numHiddenLayers - 1) for (const chunk of packed.chunks) this.recordChunk(ctx, layer, chunk, packed, source);
+    if (!this.isLast || index < this.config.numHiddenLayers - 1) for (const chunk of packed.chunks) this.recordChunk(ctx, layer, chunk, packed, source);
     else this.recordLastLayer(ctx, layer, packed, source);
     this.recorder.submit();
   }
 
   private recordChunk(ctx: LayerContext, layer: DeviceLayer, chunk: Chunk, packed: PackedBatch, source: ExpertSource): void {
-    const set = { rows: chunk.tokens, x: this.rowsOf(ctx.work.x, chunk.start, chunk.tokens) };
+    const set = { rows: chunk.tokens, x: residualRows(this.config, ctx.work.x, chunk.start, chunk.tokens) };
     recordAttention(ctx, layer, set, chunk, keysSeen(packed.positions, chunk.start, chunk.tokens));
     recordExperts(ctx, layer, set, source);
   }
@@ -229,13 +261,13 @@ export class Engine {
    */
   private recordLastLayer(ctx: LayerContext, layer: DeviceLayer, packed: PackedBatch, source: ExpertSource): void {
     for (const chunk of packed.chunks) {
-      const set = { rows: chunk.tokens, x: this.rowsOf(ctx.work.x, chunk.start, chunk.tokens) };
+      const set = { rows: chunk.tokens, x: residualRows(this.config, ctx.work.x, chunk.start, chunk.tokens) };
       recordKeysValues(ctx, layer, set, chunk);
       recordLastQueries(ctx, layer, set.x, chunk, keysSeen(packed.lastPositions, chunk.firstLast, chunk.ending));
     }
     for (let first = 0; first < packed.sequences; first += this.lastRowsAtOnce(ctx)) {
       const rows = Math.min(this.lastRowsAtOnce(ctx), packed.sequences - first);
-      recordExperts(ctx, layer, { rows, x: this.rowsOf(ctx.work.xLast, first, rows) }, source);
+      recordExperts(ctx, layer, { rows, x: residualRows(this.config, ctx.work.xLast, first, rows) }, source);
     }
   }
 
@@ -243,35 +275,6 @@ export class Engine {
   private lastRowsAtOnce(ctx: LayerContext): number {
     return Math.floor(ctx.work.ids.size / 4 / Math.max(1, this.config.numExpertsPerTok) / 64) * 64;
   }
-
-  private logitsPerSequence(batch: Batch): number {
-    return batch.candidates?.length ?? this.config.vocabSize;
-  }
-
-  /** Final norm of the last tokens, and the head. */
-  private recordHead(ctx: LayerContext, batch: Batch): void {
-    const { gpu, recorder, config, work } = ctx;
-    const rows = batch.sequences.length;
-    const columns = this.logitsPerSequence(batch);
-    recorder.begin('head');
-    rmsNorm(gpu, recorder, { rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: work.xLast, weight: this.weights.finalNorm, y: work.hiddenLast, type: 'f32' });
-    if (batch.candidates) {
-      candidateHead(gpu, recorder, { sequences: rows, candidates: work.candidates, count: columns, h: work.hiddenLast, head: this.weights.head, logits: work.logits });
-    } else {
-      matmul(gpu, recorder, { shape: this.plan.dense, a: work.hiddenLast, aType: 'f32', b: this.weights.head, rows, out: work.logits, outStride: columns });
-    }
-    ctx.count(2 * rows * columns * config.hiddenSize);
-  }
-}
-
-/** A dense layer's MLP as an expert that everyone chooses; undefined in a MoE layer. */
-const denseExperts = ({ dense }: DeviceLayer): ExpertSource | undefined => dense && { layout: dense.layout, banks: [dense.bank], experts: 1, topK: 1 };
-
-/** Sum over rows of the keys each one sees: its position and everything before. */
-function keysSeen(positions: Uint32Array, start: number, rows: number): number {
-  let sum = 0;
-  for (let i = start; i < start + rows; i++) sum += (positions[i] ?? 0) + 1;
-  return sum;
 }
 
 /** See {@link Engine.create}. */

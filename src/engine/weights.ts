@@ -99,17 +99,23 @@ async function uploadLayer(gpu: GpuDevice, config: ModelConfig, layer: LayerWeig
   };
 }
 
-/**
- * Uploads embedding, attention, routers, norms, dense MLPs and head, layer by layer.
- * @param onLayer called after each layer
- */
-export async function uploadWeights(gpu: GpuDevice, weights: ModelWeights, dtype: PackedDtype, onLayer?: (done: number, of: number) => void): Promise<DeviceWeights> {
+export interface UploadOptions {
+  /** Whether the model's ends are wanted: stages of a pipeline have one of them, or none. Both by default. */
+  readonly ends?: { readonly embedding: boolean; readonly head: boolean };
+  /** Called after each layer. */
+  readonly onLayer?: ((done: number, of: number) => void) | undefined;
+}
+
+/** Uploads embedding, attention, routers, norms, dense MLPs and head, layer by layer. */
+export async function uploadWeights(gpu: GpuDevice, weights: ModelWeights, dtype: PackedDtype, { ends = { embedding: true, head: true }, onLayer }: UploadOptions = {}): Promise<DeviceWeights> {
   const { config } = weights;
   const { vocabSize, hiddenSize, numHiddenLayers } = config;
   const table = (label: string, read: ModelWeights['embeddingRows']): Promise<PackedMatrix> =>
     uploadMatrix(gpu, label, vocabSize, hiddenSize, dtype, read);
-  const embedding = await table('embedding', (start, count) => weights.embeddingRows(start, count));
-  const head = config.tieWordEmbeddings ? embedding : await table('head', (start, count) => weights.headRows(start, count));
+  const nothing: PackedMatrix = { rows: 0, k: hiddenSize, dtype, banks: [] };
+  const tied = config.tieWordEmbeddings && ends.head;
+  const embedding = ends.embedding || tied ? await table('embedding', (start, count) => weights.embeddingRows(start, count)) : nothing;
+  const head = tied ? embedding : ends.head ? await table('head', (start, count) => weights.headRows(start, count)) : nothing;
   const finalNorm = uploadVector(gpu, 'head/norm', [await weights.finalNorm()]);
   const layers: DeviceLayer[] = [];
   for (let layer = 0; layer < numHiddenLayers; layer++) {

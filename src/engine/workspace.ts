@@ -112,7 +112,14 @@ export class Workspace {
   ) {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
     const sizes = workspaceSizes(config, plan, capacity);
-    this.buffers = Object.fromEntries(BUFFERS.map((name) => [name, gpu.createBuffer(`workspace/${name}`, sizes[name], usage)])) as unknown as WorkspaceBuffers;
+    const made: Partial<Record<keyof Sizes, GPUBuffer>> = {};
+    this.buffers = made as WorkspaceBuffers;
+    try {
+      for (const name of BUFFERS) made[name] = gpu.createBuffer(`workspace/${name}`, sizes[name], usage);
+    } catch (error) {
+      this.destroy(); // a smaller batch may still find room
+      throw error;
+    }
   }
 
   holds(need: Capacity): boolean {

@@ -3,43 +3,52 @@
  * geometry and compared with what was allocated. With offload of k layers: attention + first layer + k + 1 slots + workspace.
  */
 import type { ExpertRange } from '../collective/partition.ts';
+import { placeOf, type MemoryPlace } from '../runtime/memory.ts';
 import { layerBytes } from './banks.ts';
 import { planExperts, settingsOf, type StreamContext } from './context.ts';
-import type { Strategy } from './index.ts';
+import { COPY_CLOCK_BYTES } from './copy-clock.ts';
+import type { StreamStrategy } from './index.ts';
 import { aheadShape, offloads } from './offload.ts';
 
 /** A part; its name is what the labels of its buffers begin with (`name/...`). */
 export interface MemoryPart {
   readonly name: string;
   readonly bytes: number;
-  /** `host`: memory that the device reads from but that is not its own (on a real GPU). */
-  readonly where: 'device' | 'host';
+  /** See {@link placeOf}. */
+  readonly where: MemoryPlace;
 }
 
 export interface MemoryRow {
   readonly name: string;
-  readonly where: 'device' | 'host';
+  readonly where: MemoryPlace;
   readonly expectedBytes: number;
   readonly allocatedBytes: number;
 }
 
 type Geometry = Pick<StreamContext, 'geometry' | 'bankBytes' | 'rank' | 'settings'>;
 
-/** The parts that hold experts, as `strategy` must allocate them; `host` parts are limits, not sums. */
-export function expertMemory(strategy: Strategy, context: Geometry): MemoryPart[] {
+/** A part where the ledger has it. */
+const part = (name: string, bytes: number): MemoryPart => ({ name, bytes, where: placeOf(name) });
+
+/**
+ * The parts that hold experts, and what moving them takes, as `strategy` must allocate them; `host` parts are limits, not sums.
+ * `timeCopies` is to be set only where the device has timestamps.
+ */
+export function expertMemory(strategy: StreamStrategy, context: Geometry): MemoryPart[] {
   const plan = planExperts(context);
   const layer = layerBytes(plan.layout);
   if (strategy === 'resident') {
-    return [{ name: 'all experts', where: 'device', bytes: context.geometry.layers.length * layer }];
+    return [part('all experts', context.geometry.layers.length * layer)];
   }
   const streamed = plan.streamedLayers.length;
   const own = offloads(context) ? 0 : (plan.shards[context.rank] as ExpertRange).count * context.geometry.expertBytes;
   const slots = streamed === 0 ? 0 : strategy === 'asyncep' ? aheadShape(context, plan).slots : 1;
   return [
-    { name: 'first layer', where: 'device', bytes: layer },
-    ...(offloads(context) ? [] : [{ name: 'own shard', where: 'device' as const, bytes: streamed * own }]),
-    { name: 'slots', where: 'device', bytes: slots * layer },
-    { name: 'staging', where: 'host', bytes: stagingLimit(context, streamed === 0 ? 0 : layer - own) },
+    part('first layer', layer),
+    ...(offloads(context) ? [] : [part('own shard', streamed * own)]),
+    part('slots', slots * layer),
+    ...(settingsOf(context).timeCopies ? [part('copy times', COPY_CLOCK_BYTES)] : []),
+    part('staging', stagingLimit(context, streamed === 0 ? 0 : layer - own)),
   ];
 }
 
@@ -61,7 +70,7 @@ export function compareMemory(parts: readonly MemoryPart[], allocated: Readonly<
   const unknown = Object.keys(allocated).filter((name) => !known.has(name));
   return [
     ...parts.map(({ name, where, bytes }) => ({ name, where, expectedBytes: bytes, allocatedBytes: allocated[name] ?? 0 })),
-    ...unknown.map((name) => ({ name, where: 'device' as const, expectedBytes: 0, allocatedBytes: allocated[name] as number })),
+    ...unknown.map((name) => ({ name, where: placeOf(name), expectedBytes: 0, allocatedBytes: allocated[name] as number })),
   ];
 }
 

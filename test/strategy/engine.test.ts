@@ -10,7 +10,7 @@ import { openGpu, type OpenGpu } from '../../src/node/gpu.ts';
 import { pacedWait } from '../../src/node/pacing.ts';
 import { readShader } from '../../src/node/shaders.ts';
 import { openDevice, type GpuDevice } from '../../src/runtime/device.ts';
-import { STRATEGIES, createStream, type Strategy } from '../../src/strategy/index.ts';
+import { STREAM_STRATEGIES, createStream, type StreamStrategy } from '../../src/strategy/index.ts';
 import { fixtureFolder, goldenCases, relativeError } from './golden.ts';
 
 let opened: OpenGpu;
@@ -25,7 +25,7 @@ afterAll(() => {
 });
 
 /** Two passes over the same batch, seen from one rank of `world`. */
-async function logitsOf(weights: ModelWeights, engine: Engine, tokens: readonly Uint32Array[], strategy: Strategy, world: number, rank: number): Promise<Float32Array[]> {
+async function logitsOf(weights: ModelWeights, engine: Engine, tokens: readonly Uint32Array[], strategy: StreamStrategy, world: number, rank: number): Promise<Float32Array[]> {
   const { config, modelHash } = weights;
   const layout = expertLayout(config, 'f32');
   const layers = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
@@ -59,7 +59,7 @@ describe.each(['base-f32', 'mixed-layers', 'sharded-bf16'])('the logits of %s', 
     const engine = await createEngine(gpu, weights, { weightDtype: 'f32' });
     const tokens = cases.map((golden) => golden.tokens);
     let expected: Float32Array | undefined;
-    for (const strategy of STRATEGIES) {
+    for (const strategy of STREAM_STRATEGIES) {
       for (const world of [1, 2, 3, 4]) {
         for (const logits of await logitsOf(weights, engine, tokens, strategy, world, world - 1)) {
           expected ??= logits;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SharedMemoryTransport } from '../../src/collective/shared-memory.ts';
 import type { ShardGeometry } from '../../src/collective/transport.ts';
-import { STRATEGIES, createStream, type Strategy } from '../../src/strategy/index.ts';
+import { STREAM_STRATEGIES, createStream, type StreamStrategy } from '../../src/strategy/index.ts';
 import type { StreamContext } from '../../src/strategy/context.ts';
 import { sampleRun } from '../collective/sample-shards.ts';
 import { contextOf, openRig, openShards, runPass, sampleGeometry, type Rig } from './rig.ts';
@@ -12,7 +12,7 @@ import { contextOf, openRig, openShards, runPass, sampleGeometry, type Rig } fro
 const PASSES = 3;
 
 /** Runs several passes and compares what every layer saw, byte for byte, with what was packed. */
-async function expectPackedBytes(rig: Rig, strategy: Strategy, geometry: ShardGeometry, rank: number, rest: Partial<StreamContext> = {}): Promise<void> {
+async function expectPackedBytes(rig: Rig, strategy: StreamStrategy, geometry: ShardGeometry, rank: number, rest: Partial<StreamContext> = {}): Promise<void> {
   const shards = await openShards(geometry, rank);
   const stream = await createStream(strategy, contextOf(rig, geometry, rank, shards.readers, rest));
   try {
@@ -36,7 +36,7 @@ describe('on lavapipe', () => {
   });
   afterAll(() => rig.close());
 
-  describe.each(STRATEGIES)('%s puts the packed experts of every layer into its slot', (strategy) => {
+  describe.each(STREAM_STRATEGIES)('%s puts the packed experts of every layer into its slot', (strategy) => {
     it.each([1, 2, 3, 4, 5, 6, 7, 8])('with %i ranks, 11 experts in four banks', async (world) => {
       const geometry = sampleGeometry({ world, numExperts: 11, layers: [1, 2, 4, 5] });
       const bankBytes = 3 * geometry.expertBytes + 17;
@@ -81,7 +81,7 @@ describe('on lavapipe', () => {
 });
 
 describe('on SwiftShader', () => {
-  it.each(STRATEGIES)('%s puts the packed experts of every layer into its slot', async (strategy) => {
+  it.each(STREAM_STRATEGIES)('%s puts the packed experts of every layer into its slot', async (strategy) => {
     const rig = await openRig('swiftshader');
     const geometry = sampleGeometry({ world: 3, numExperts: 8 });
     await expectPackedBytes(rig, strategy, geometry, 1, { bankBytes: 3 * geometry.expertBytes });

@@ -1,0 +1,157 @@
+/** One rank of a strategy in which rows travel: its part of the model, an engine for it, and its neighbours. */
+import type { Messenger } from '../collective/messenger.ts';
+import type { ShardGeometry } from '../collective/transport.ts';
+import { createEngine, expertLayout, packExpert, type Engine, type KvMode } from '../engine/index.ts';
+import { Activity, type OnExposed } from '../engine/split/activity.ts';
+import { SplitEngine } from '../engine/split/engine.ts';
+import type { ExchangeStep } from '../engine/split/exchange.ts';
+import { splitShape, type Dispatch } from '../engine/split/shape.ts';
+import type { SlotStream } from '../engine/slot-stream.ts';
+import type { ModelWeights } from '../model/types.ts';
+import type { GpuDevice } from '../runtime/device.ts';
+import type { WireDtype } from '../runtime/kernels/exchange.ts';
+import type { PackedDtype } from '../runtime/layout.ts';
+import type { KernelPlan } from '../runtime/plan.ts';
+import type { DeviceInterval } from '../runtime/timestamps.ts';
+import type { RowStrategyDefinition } from './model-part.ts';
+import { MessengerExchange, type ExchangeBytes, type ExchangeEvent } from './row-exchange.ts';
+
+/** What a rank keeps: experts of its own only, as a world of one. */
+export interface LocalExperts {
+  /** Of the rank's part: `numExperts` are its own, layers count from its first. */
+  readonly geometry: ShardGeometry;
+  /** The part as a model. */
+  readonly view: ModelWeights;
+  /** Packed bytes of one of them. */
+  pack(layer: number, expert: number): Promise<Uint8Array>;
+}
+
+/** @throws InputError when the model cannot be split so */
+export function localExperts(definition: RowStrategyDefinition, weights: ModelWeights, rank: number, world: number, dtype: PackedDtype): LocalExperts {
+  const part = definition.part(weights.config, rank, world);
+  const view = part.view(weights);
+  const own = part.owned?.[rank] ?? { first: 0, count: weights.config.numExperts };
+  const layout = expertLayout(view.config, dtype);
+  const blob = new Uint8Array(layout.expertBytes);
+  const layers = view.config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
+  return {
+    view,
+    geometry: { modelHash: weights.modelHash, dtype, world: 1, numExperts: own.count, expertBytes: layout.expertBytes, layers },
+    pack: async (layer, expert) => {
+      packExpert(await view.expert(layer, own.first + expert), layout, blob);
+      return blob;
+    },
+  };
+}
+
+/** A batch that all ranks are given. */
+export interface RowBatch {
+  /** The cluster's number of the pass; all ranks run passes in the same order. */
+  readonly pass: number;
+  /** Of this rank (attention data parallel), or of all. */
+  readonly sequences: readonly Uint32Array[];
+  /** Lengths of each rank's sequences, or one list. */
+  readonly lengths: readonly (readonly number[])[];
+  readonly candidates: Uint32Array | null;
+}
+
+export interface RowResult {
+  /** [rows, candidates] of the sequences in `sequences`; the others' come from other ranks. */
+  readonly logits: Float32Array;
+  /** Indices into the batch's sequences. */
+  readonly sequences: readonly number[];
+  readonly flops: number;
+  /** (row, expert) pairs computed here. */
+  readonly expertRows: number;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+export interface RowRankOptions {
+  readonly gpu: GpuDevice;
+  readonly definition: RowStrategyDefinition;
+  readonly weights: ModelWeights;
+  readonly view: ModelWeights;
+  readonly messenger: Messenger;
+  /** Of the rank's own experts. */
+  readonly stream: SlotStream;
+  readonly weightDtype: PackedDtype;
+  readonly wire: WireDtype;
+  readonly dispatch: Dispatch;
+  readonly plan?: KernelPlan;
+  readonly kv?: KvMode;
+  readonly chunkTokens?: number;
+  readonly timestamps?: boolean;
+  readonly onExchange?: (event: ExchangeEvent) => void;
+  readonly onExposed?: OnExposed;
+}
+
+export interface RowRank {
+  /** Most tokens of a chunk here; the ranks agree on the smallest. */
+  chunkTokens: number;
+  /** Calls may overlap. @throws RankError naming a rank that is missing */
+  forward(batch: RowBatch): Promise<RowResult>;
+  /** Since the last call. */
+  takeActivity(): { transferMs: number; exposedMs: number; bytes: ExchangeBytes };
+  takeIntervals(): Promise<DeviceInterval[]>;
+}
+
+export async function createRowRank(options: RowRankOptions): Promise<RowRank> {
+  const exchange = new MessengerExchange(options.messenger, options.onExchange);
+  const activity = new Activity(options.onExposed);
+  const engine = await (options.definition.kind === 'split' ? splitRank(options, options.definition, exchange, activity) : stageRank(options, exchange, activity));
+  return Object.assign(engine, { takeActivity: () => ({ ...activity.take(), bytes: exchange.takeBytes() }) });
+}
+
+type EngineOfRank = Pick<RowRank, 'chunkTokens' | 'forward' | 'takeIntervals'>;
+
+async function splitRank(options: RowRankOptions, definition: Extract<RowStrategyDefinition, { kind: 'split' }>, exchange: MessengerExchange, activity: Activity): Promise<EngineOfRank> {
+  const { gpu, weights, view, wire, dispatch, stream, weightDtype, plan, kv, chunkTokens, timestamps } = options;
+  const { numExperts, numExpertsPerTok: topK } = weights.config;
+  const { rank, world } = exchange;
+  const { owned } = definition.part(weights.config, rank, world);
+  const shape = splitShape({ rank, world, attention: definition.attention, wire, dispatch, numExperts, topK, ...(owned && { owned }) });
+  const engine = await SplitEngine.create(gpu, view, shape, exchange, {
+    weightDtype, activity, ...(plan && { plan }), ...(kv && { kv }), ...(chunkTokens && { chunkTokens }), ...(timestamps && { timestamps }),
+  });
+  return {
+    get chunkTokens() { return engine.chunkTokens; },
+    set chunkTokens(tokens: number) { engine.chunkTokens = tokens; },
+    forward: ({ sequences, ...batch }) => engine.forward({ ...batch, sequences: sequences.map((tokens) => ({ tokens })) }, stream),
+    takeIntervals: () => engine.takeIntervals(),
+  };
+}
+
+async function stageRank(options: RowRankOptions, exchange: MessengerExchange, activity: Activity): Promise<EngineOfRank> {
+  const { gpu, view, wire, stream, weightDtype, plan, kv, chunkTokens, timestamps } = options;
+  const { rank, world } = exchange;
+  const step = (pass: number): ExchangeStep => ({ op: 'stage', pass, step: 0, layer: 0 });
+  const engine: Engine = await createEngine(gpu, view, {
+    weightDtype, ...(plan && { plan }), ...(kv && { kv }), ...(chunkTokens && { chunkTokens }), ...(timestamps && { timestamps }),
+    stage: {
+      wire,
+      computing: (promise) => activity.compute(promise),
+      ...(rank > 0 && { receive: (pass: number, into: Uint8Array) => activity.transfer(exchange.receive(rank - 1, step(pass), into)) }),
+      ...(rank < world - 1 && { send: (pass: number, bytes: Uint8Array) => activity.transfer(exchange.send(rank + 1, step(pass), bytes)) }),
+    },
+  });
+  return {
+    chunkTokens: engine.chunkTokens,
+    forward: async ({ pass, sequences, candidates }) => {
+      const { logits, stats } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, stream, pass);
+      const isLast = rank === world - 1;
+      return {
+        logits, sequences: isLast ? [...sequences.keys()] : [], flops: stats.flops, expertRows: expertRowsOf(view, sequences, isLast),
+        startMs: stats.startMs, endMs: stats.endMs,
+      };
+    },
+    takeIntervals: () => engine.takeIntervals(),
+  };
+}
+
+/** (row, expert) pairs of a stage: all tokens in every MoE layer, in the model's last one only last tokens. */
+function expertRowsOf({ config }: ModelWeights, sequences: readonly Uint32Array[], isLast: boolean): number {
+  const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
+  const lastLayer = config.numHiddenLayers - 1;
+  return config.layerIsMoe.reduce((sum, isMoe, layer) => sum + (isMoe ? (isLast && layer === lastLayer ? sequences.length : tokens) * config.numExpertsPerTok : 0), 0);
+}

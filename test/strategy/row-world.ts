@@ -1,0 +1,76 @@
+/** All ranks of a strategy that moves rows, in one process: every one with its part of the model, on devices of the test's choice. */
+import { InProcessHub } from '../../src/collective/in-process.ts';
+import { InProcessWorld } from '../../src/collective/in-process-messenger.ts';
+import type { ModelWeights } from '../../src/model/types.ts';
+import type { GpuDevice } from '../../src/runtime/device.ts';
+import type { WireDtype } from '../../src/runtime/kernels/exchange.ts';
+import type { Dispatch } from '../../src/engine/split/shape.ts';
+import { createStream, rowStrategy, type RowStrategy } from '../../src/strategy/index.ts';
+import { createRowRank, localExperts, type RowRank } from '../../src/strategy/row-rank.ts';
+import type { RowStrategyDefinition } from '../../src/strategy/model-part.ts';
+
+export interface RowWorldOptions {
+  readonly weights: ModelWeights;
+  readonly strategy: RowStrategy;
+  readonly world: number;
+  /** One for each rank in turn. */
+  readonly gpus: readonly GpuDevice[];
+  readonly wire?: WireDtype;
+  readonly dispatch?: Dispatch;
+  readonly chunkTokens?: number;
+  readonly offloadLayers?: number;
+}
+
+export interface RowWorld {
+  readonly ranks: readonly RowRank[];
+  /** Logits of each sequence, from whichever rank has them. */
+  run(pass: number, sequences: readonly Uint32Array[], candidates: Uint32Array | null): Promise<Float32Array[]>;
+  close(): Promise<void>;
+}
+
+/** Sequences of each rank, dealt out in turn. */
+export const dealt = <T>(sequences: readonly T[], world: number): T[][] =>
+  Array.from({ length: world }, (_, rank) => sequences.filter((__, i) => i % world === rank));
+
+export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32', dispatch = 'rank', chunkTokens, offloadLayers = 0 }: RowWorldOptions): Promise<RowWorld> {
+  const definition = rowStrategy(strategy) as RowStrategyDefinition;
+  const meeting = new InProcessWorld(world, { deadlineMs: 30_000 });
+  const messengers = Array.from({ length: world }, (_, rank) => meeting.messenger(rank));
+  const streams: { close(): Promise<void> }[] = [];
+  const ranks: RowRank[] = [];
+  for (const [rank, messenger] of messengers.entries()) {
+    const gpu = gpus[rank % gpus.length] as GpuDevice;
+    const { geometry, view, pack } = localExperts(definition, weights, rank, world, 'f32');
+    const transport = new InProcessHub().transport(0);
+    const reader = await transport.open(0, await transport.publish(geometry, pack), geometry);
+    const stream = await createStream(offloadLayers > 0 ? 'asyncep' : 'resident', {
+      device: gpu.device, wait: (promise) => gpu.wait(promise), createBuffer: (label, size, usage) => gpu.createBuffer(label, size, usage),
+      rank: 0, geometry, readers: [reader], bankBytes: 3 * geometry.expertBytes, settings: { offloadLayers },
+    });
+    streams.push(stream);
+    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, stream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }) }));
+  }
+  const chunk = Math.min(...ranks.map((rank) => rank.chunkTokens));
+  for (const rank of ranks) rank.chunkTokens = chunk;
+  const ownSequences = definition.kind === 'split' && definition.attention === 'data';
+  return {
+    ranks,
+    run: async (pass, sequences, candidates) => {
+      const parts = ownSequences ? dealt(sequences, world) : [[...sequences]];
+      const lengths = parts.map((part) => part.map(({ length }) => length));
+      const logits: Float32Array[] = sequences.map(() => new Float32Array(0));
+      await Promise.all(ranks.map(async (rank, r) => {
+        const result = await rank.forward({ pass, sequences: (ownSequences ? parts[r] : sequences) as Uint32Array[], lengths, candidates });
+        const width = result.logits.length / Math.max(1, result.sequences.length);
+        for (const [row, index] of result.sequences.entries()) {
+          logits[ownSequences ? index * world + r : index] = result.logits.slice(row * width, (row + 1) * width);
+        }
+      }));
+      return logits;
+    },
+    close: async () => {
+      for (const stream of streams) await stream.close();
+      for (const messenger of messengers) await messenger.close();
+    },
+  };
+}
