@@ -10,7 +10,7 @@ import { openDevice, type GpuDevice } from '../runtime/device.ts';
 import type { PackedDtype } from '../runtime/layout.ts';
 import { defaultPlan, kernelPlanSchema, type KernelPlan } from '../runtime/plan.ts';
 import { tunePlan, tuningKey, type TuneOptions } from '../runtime/tune.ts';
-import { createStream, type CountedStream } from '../strategy/index.ts';
+import { createStream, type CountedStream, type StreamSettings } from '../strategy/index.ts';
 import { compareMemory, expertMemory, type MemoryRow } from '../strategy/memory.ts';
 import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
 import type { BackendHooks, OpenBackend, RankBackend, RankBatch, RankOutput } from './backend.ts';
@@ -96,15 +96,23 @@ class EngineBackend implements RankBackend {
   async prepare(readers: readonly ShardReader[], tuning: unknown): Promise<void> {
     const { gpu, setup, geometry, weights } = this;
     const plan = this.#plan(tuning);
-    const timestamps = setup.trace && gpu.hasTimestamps;
+    const timestamps = this.#timestamps;
     const engine = await createEngine(gpu, weights, { ...(setup.engine as EngineOptions), plan, weightDtype: this.#dtype, timestamps });
     const stream = await createStream(setup.strategy, {
       device: gpu.device, wait: (promise) => gpu.wait(promise), createBuffer: (label, size, usage) => gpu.createBuffer(label, size, usage),
-      rank: setup.rank, geometry, readers, bankBytes: gpu.maxBindingBytes,
-      settings: { ...setup.stream, ...(timestamps ? { timeCopies: true } : {}) },
+      destroyBuffer: (buffer) => gpu.destroyBuffer(buffer), rank: setup.rank, geometry, readers, bankBytes: gpu.maxBindingBytes,
+      settings: this.#streamSettings,
       ...(setup.trace ? { trace: (event) => this.#traceStream(event) } : {}),
     });
     this.#prepared = { engine, stream, demand: new WorkspaceDemand(weights.config, plan, engine.chunkTokens, timestamps, engine.kv) };
+  }
+
+  get #timestamps(): boolean {
+    return this.setup.trace && this.gpu.hasTimestamps;
+  }
+
+  get #streamSettings(): Partial<StreamSettings> {
+    return { ...this.setup.stream, ...(this.#timestamps ? { timeCopies: true } : {}) };
   }
 
   get #ready(): Prepared {
@@ -161,7 +169,7 @@ class EngineBackend implements RankBackend {
 
   memory(): MemoryRow[] {
     const { gpu, setup, geometry, weights } = this;
-    const experts = expertMemory(setup.strategy, { geometry, rank: setup.rank, bankBytes: gpu.maxBindingBytes, settings: setup.stream });
+    const experts = expertMemory(setup.strategy, { geometry, rank: setup.rank, bankBytes: gpu.maxBindingBytes, settings: this.#streamSettings });
     return compareMemory([...weightMemory(weights.config, this.#dtype), ...experts, ...this.#ready.demand.parts()], gpu.memory.byPart());
   }
 

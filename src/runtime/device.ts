@@ -1,6 +1,6 @@
 /** One GPU device: what it can do, what it holds, and how to wait for it. */
 import { DeviceError } from '../errors.ts';
-import { MemoryLedger } from './memory.ts';
+import { MemoryLedger, placeOf } from './memory.ts';
 import { Pipelines } from './pipelines.ts';
 import { ShaderRenderer, type ReadShader } from './shader-text.ts';
 
@@ -12,12 +12,14 @@ export interface DeviceOptions {
   readonly wait?: Wait;
   /** Caps the size of one binding (bytes) below the adapter's limit: makes banks on any adapter. */
   readonly maxBindingBytes?: number;
+  /** Device memory allowance: an allocation that would exceed it is refused. Buffers that the host maps do not count. */
+  readonly memoryLimitBytes?: number;
 }
 
 const WANTED_FEATURES = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
 
 export class GpuDevice {
-  readonly memory = new MemoryLedger();
+  readonly memory: MemoryLedger;
   readonly pipelines: Pipelines;
   private failure: DeviceError | undefined;
   private closing = false;
@@ -29,7 +31,9 @@ export class GpuDevice {
     private readonly waiter: Wait,
     /** Largest buffer that one binding may show, bytes. */
     readonly maxBindingBytes: number,
+    memoryLimitBytes: number | undefined,
   ) {
+    this.memory = new MemoryLedger(memoryLimitBytes);
     this.pipelines = new Pipelines(device, renderer);
     device.addEventListener('uncapturederror', (event) => {
       this.failure ??= new DeviceError(`${this.name}: ${(event as GPUUncapturedErrorEvent).error.message}`);
@@ -51,7 +55,7 @@ export class GpuDevice {
     });
     const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize, options.maxBindingBytes ?? Number.MAX_SAFE_INTEGER);
     const renderer = new ShaderRenderer(options.shaders);
-    return new GpuDevice(device, adapter.info, renderer, options.wait ?? ((promise) => promise), limit);
+    return new GpuDevice(device, adapter.info, renderer, options.wait ?? ((promise) => promise), limit, options.memoryLimitBytes);
   }
 
   /** Vendor and driver, for messages and for the key of remembered tuning. */
@@ -78,9 +82,17 @@ export class GpuDevice {
     return this.device.features.has('timestamp-query');
   }
 
-  /** A buffer whose size is recorded under `label` (`part/detail`). Contents are zero. Size is rounded up to 4 bytes. */
+  /**
+   * A buffer whose size is recorded under `label` (`part/detail`). Contents are zero. Size is rounded up to 4 bytes.
+   * @throws DeviceError when it would exceed the device memory allowance
+   */
   createBuffer(label: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer {
     const size = Math.max(4, Math.ceil(bytes / 4) * 4);
+    const mapped = (usage & (GPUBufferUsage.MAP_READ | GPUBufferUsage.MAP_WRITE)) !== 0;
+    if (mapped !== (placeOf(label.split('/')[0] as string) === 'host')) {
+      throw new TypeError(`buffer ${label} is ${mapped ? '' : 'not '}mapped by the host; runtime/memory.ts says otherwise of its part`);
+    }
+    this.memory.admit(label, size);
     const buffer = this.device.createBuffer({ label, size, usage });
     this.memory.record(buffer, label, size);
     return buffer;

@@ -8,6 +8,8 @@ import type { StreamSink, StreamStats } from './stats.ts';
 export interface StreamContext {
   readonly device: GPUDevice;
   readonly createBuffer: CreateBuffer;
+  /** Destroys what `createBuffer` made, where that keeps a ledger; `GpuDevice.destroyBuffer` is one. */
+  readonly destroyBuffer?: (buffer: GPUBuffer) => void;
   /** Awaits a promise of the device (paces the event loop on software adapters). */
   readonly wait: <T>(promise: Promise<T>) => Promise<T>;
   readonly rank: number;
@@ -51,6 +53,9 @@ export const DEFAULT_SETTINGS: StreamSettings = {
 };
 
 export const settingsOf = (context: Pick<StreamContext, 'settings'>): StreamSettings => ({ ...DEFAULT_SETTINGS, ...context.settings });
+
+export const destroyIn = ({ destroyBuffer }: Pick<StreamContext, 'destroyBuffer'>, buffer: GPUBuffer): void =>
+  destroyBuffer ? destroyBuffer(buffer) : buffer.destroy();
 
 /** A stream that can be asked what it did. */
 export interface CountedStream extends SlotStream {

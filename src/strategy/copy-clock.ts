@@ -3,6 +3,8 @@
  * on the same clock as those of compute passes on this device.
  */
 
+import { destroyIn, type StreamContext } from './context.ts';
+
 /** Pairs a pass may hold; copies beyond are not timed. */
 const PAIRS = 512;
 
@@ -15,6 +17,11 @@ export interface CopyTime {
   readonly endNs: bigint;
 }
 
+/** Device memory of the times on their way back. */
+export const COPY_CLOCK_BYTES = 16 * PAIRS;
+
+type CopyClockContext = Pick<StreamContext, 'device' | 'createBuffer' | 'destroyBuffer'>;
+
 export class CopyClock {
   readonly #querySet: GPUQuerySet;
   readonly #resolved: GPUBuffer;
@@ -22,14 +29,18 @@ export class CopyClock {
   #times: CopyTime[] = [];
   #pending: Promise<void> = Promise.resolve();
 
-  private constructor(private readonly device: GPUDevice) {
-    this.#querySet = device.createQuerySet({ type: 'timestamp', count: 2 * PAIRS });
-    this.#resolved = device.createBuffer({ label: 'copy times', size: 16 * PAIRS, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  private constructor(private readonly context: CopyClockContext) {
+    this.#querySet = this.device.createQuerySet({ type: 'timestamp', count: 2 * PAIRS });
+    this.#resolved = context.createBuffer('copy times', COPY_CLOCK_BYTES, GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC);
   }
 
   /** Null when the device was not created with `timestamp-query`. */
-  static create(device: GPUDevice): CopyClock | null {
-    return device.features.has('timestamp-query') ? new CopyClock(device) : null;
+  static create(context: CopyClockContext): CopyClock | null {
+    return context.device.features.has('timestamp-query') ? new CopyClock(context) : null;
+  }
+
+  private get device(): GPUDevice {
+    return this.context.device;
   }
 
   begin(encoder: GPUCommandEncoder): void {
@@ -77,6 +88,6 @@ export class CopyClock {
   async close(): Promise<void> {
     await this.#pending;
     this.#querySet.destroy();
-    this.#resolved.destroy();
+    destroyIn(this.context, this.#resolved);
   }
 }

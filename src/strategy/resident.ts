@@ -1,5 +1,5 @@
 /** `resident`: every expert of every layer on the device; nothing moves after the start. */
-import type { CountedStream, StreamContext } from './context.ts';
+import { destroyIn, type CountedStream, type StreamContext } from './context.ts';
 import { loadLayers } from './resident-layers.ts';
 import type { Slot } from '../engine/slot-stream.ts';
 import { StreamCounter } from './stats.ts';
@@ -18,10 +18,10 @@ export async function createResident(context: StreamContext): Promise<CountedStr
     done: () => undefined,
     end: () => undefined,
     takeStats: () => counter.take(),
-    close: async () => destroySlots(slots.values()),
+    close: async () => destroySlots(context, slots.values()),
   };
 }
 
-export function destroySlots(slots: Iterable<Slot>): void {
-  for (const slot of slots) for (const bank of slot.banks) bank.destroy();
+export function destroySlots(context: StreamContext, slots: Iterable<Slot>): void {
+  for (const slot of slots) for (const bank of slot.banks) destroyIn(context, bank);
 }

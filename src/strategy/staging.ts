@@ -5,7 +5,7 @@
  * as soon as its own copy is through. Compared with `queue.writeBuffer` from an array (a second copy, on the JavaScript thread),
  * this is 1.5 to 2 times as fast on the software adapters.
  */
-import type { CreateBuffer } from './banks.ts';
+import { destroyIn, type StreamContext } from './context.ts';
 
 /** A mapped buffer; `bytes` is its whole range and dies with `unmap`. */
 export interface Staging {
@@ -24,14 +24,14 @@ export class StagingPool {
    * @param onError called when the device refuses to map one
    */
   constructor(
-    create: CreateBuffer,
+    private readonly context: Pick<StreamContext, 'createBuffer' | 'destroyBuffer'>,
     count: number,
     readonly bufferBytes: number,
     private readonly onFree: () => void,
     private readonly onError: (error: unknown) => void,
   ) {
     for (let i = 0; i < count; i++) {
-      const buffer = create(`staging/${i}`, bufferBytes, GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC);
+      const buffer = context.createBuffer(`staging/${i}`, bufferBytes, GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC);
       this.#buffers.push(buffer);
       this.#map(buffer);
     }
@@ -68,6 +68,6 @@ export class StagingPool {
   /** Nobody may be reading into a buffer any more. */
   close(): void {
     this.#closed = true;
-    for (const buffer of this.#buffers) buffer.destroy();
+    for (const buffer of this.#buffers) destroyIn(this.context, buffer);
   }
 }

@@ -12,7 +12,7 @@ import { RankError } from '../errors.ts';
 import type { ExpertRange } from '../collective/partition.ts';
 import type { ShardReader } from '../collective/transport.ts';
 import { createBanks, cutPieces, type Piece } from './banks.ts';
-import { planExperts, settingsOf, slotOf, type CountedStream, type ExpertPlan, type StreamContext, type StreamSettings } from './context.ts';
+import { destroyIn, planExperts, settingsOf, slotOf, type CountedStream, type ExpertPlan, type StreamContext, type StreamSettings } from './context.ts';
 import { CopyClock } from './copy-clock.ts';
 import { Fill, type ReadPiece } from './fill.ts';
 import { offloads } from './offload.ts';
@@ -97,8 +97,8 @@ class StreamedSlots implements CountedStream {
     const largest = Math.max(0, ...this.#pieces.map((piece) => piece.bytes));
     const count = largest === 0 ? 0 : Math.max(1, Math.min(this.#pieces.length, Math.floor(settings.stagingBytes / largest)));
     this.#watch = new Watch(context.wait);
-    this.#copyClock = settings.timeCopies ? CopyClock.create(context.device) : null;
-    this.#pool = new StagingPool(context.createBuffer, count, largest, () => this.#onProgress(), (error) => this.#watch.fail(error));
+    this.#copyClock = settings.timeCopies ? CopyClock.create(context) : null;
+    this.#pool = new StagingPool(context, count, largest, () => this.#onProgress(), (error) => this.#watch.fail(error));
     this.#pump();
   }
 
@@ -266,7 +266,7 @@ class StreamedSlots implements CountedStream {
     if (this.#reading > 0) await new Promise<void>((resolve) => (this.#readsSettled = resolve));
     this.#pool.close();
     await this.#copyClock?.close();
-    destroySlots([this.firstSlot, ...this.#slots.map((banks) => slotOf(-1, banks, this.plan.layout))]);
-    for (const parts of this.ownParts.values()) for (const { buffer } of parts) buffer.destroy();
+    destroySlots(this.context, [this.firstSlot, ...this.#slots.map((banks) => slotOf(-1, banks, this.plan.layout))]);
+    for (const parts of this.ownParts.values()) for (const { buffer } of parts) destroyIn(this.context, buffer);
   }
 }
