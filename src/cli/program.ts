@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../node/shaders.ts';
+import { addBench } from './bench.ts';
 import { addClassify } from './classify.ts';
 import { addDemo } from './demo.ts';
 import { addDoctor } from './doctor.ts';
@@ -37,6 +38,7 @@ export function buildProgram(): Command {
   addLogits(program);
   addDemo(program);
   addTimeline(program);
+  addBench(program);
   addDoctor(program);
   addSetup(program);
   return program;

@@ -1,0 +1,177 @@
+/**
+ * Runs the same prompts under every strategy. All clusters of a number of ranks are open together and repetitions are interleaved, so that a
+ * noisy machine disturbs all alike; where the memory does not suffice for that, one cluster follows another.
+ */
+import { freemem } from 'node:os';
+import { splitIntoBatches } from '../cluster/batching.ts';
+import type { Cluster, ClusterOptions, RunResult, Tuning } from '../cluster/index.ts';
+import type { Link } from '../collective/link.ts';
+import { InputError } from '../errors.ts';
+import { layerExpertBytes, sharedParameters } from '../model/flops.ts';
+import type { SimStrategy } from '../sim/run-shape.ts';
+import type { Setting } from './bench-strategies-setting.ts';
+
+/** One run of the whole workload. */
+export type Repetition = Omit<RunResult, 'logits'>;
+
+/** What was measured of one strategy on one number of ranks, or why it could not be. */
+export interface Trial {
+  readonly strategy: SimStrategy;
+  /** Why it cannot run. */
+  readonly reason: string | null;
+  readonly repetitions: readonly Repetition[];
+  /** Device memory after the last run, the fullest rank's. */
+  readonly deviceBytes: number;
+  /** t_EP: the slowest gather of a layer during warm-up. */
+  readonly gatherMs: number;
+  /** Largest relative L2 distance of a sequence's logits from those of the first strategy that ran; null: it is the first. */
+  readonly distance: number | null;
+}
+
+export interface RunContext {
+  readonly setting: Setting;
+  readonly ranks: number;
+  readonly link: Link | null;
+  readonly launch: (options: ClusterOptions) => Promise<Cluster>;
+  /** A line about what is going on. */
+  readonly tell: (text: string) => void;
+  /** Known kernels; what is measured is added. */
+  tuning: Tuning;
+}
+
+/** A cluster that is open, and what it has done. */
+interface Running {
+  readonly strategy: SimStrategy;
+  readonly cluster: Cluster;
+  readonly repetitions: Repetition[];
+  logits: Float32Array[];
+}
+
+function optionsOf({ setting: { flags, model }, ranks, link, tuning }: RunContext, strategy: SimStrategy): ClusterOptions {
+  const { batchTokens, adapters = [], precision, transport, wire, dispatch } = flags;
+  return {
+    model: model.source, ranks, strategy, adapters, batchTokens, transport, wire, dispatch, tune: true, tuning,
+    ...(link === null ? {} : { link }), ...(precision === undefined ? {} : { dtype: precision }),
+  } as ClusterOptions;
+}
+
+/** The open cluster, or why there is none. */
+async function open(context: RunContext, strategy: SimStrategy): Promise<Running | string> {
+  context.tell(`starting ${strategy}`);
+  try {
+    const cluster = await context.launch(optionsOf(context, strategy));
+    context.tuning = cluster.tuning;
+    return { strategy, cluster, repetitions: [], logits: [] };
+  } catch (error) {
+    if (error instanceof InputError) return error.problem;
+    throw error;
+  }
+}
+
+/** One batch a rank and one more: every rank meets its largest batch, and as many passes as are ever under way. */
+function warmUpPrompts({ prompts, flags: { batchTokens } }: Setting, ranks: number): Uint32Array[] {
+  const batches = splitIntoBatches(prompts.map(({ length }) => length), batchTokens);
+  return batches.slice(0, ranks + 1).flat().map((index) => prompts[index] as Uint32Array);
+}
+
+async function repeat({ setting, ranks, tell }: RunContext, running: Running): Promise<void> {
+  const { cluster, repetitions, strategy } = running;
+  if (repetitions.length === 0) await cluster.run(warmUpPrompts(setting, ranks), setting.candidates);
+  const { logits, ...repetition } = await cluster.run(setting.prompts, setting.candidates);
+  if (repetitions.length === 0) running.logits = logits;
+  repetitions.push(repetition);
+  tell(`repetition ${repetitions.length} of ${setting.flags.repetitions}: ${strategy} ${(repetition.wallMs / 1000).toFixed(2)} s`);
+}
+
+/** Largest relative L2 distance of a row from its counterpart. */
+export function logitsDistance(logits: readonly Float32Array[], reference: readonly Float32Array[]): number {
+  let largest = 0;
+  for (const [index, row] of logits.entries()) {
+    let [difference, norm] = [0, 0];
+    for (const [i, value] of (reference[index] as Float32Array).entries()) {
+      difference += ((row[i] as number) - value) ** 2;
+      norm += value ** 2;
+    }
+    largest = Math.max(largest, Math.sqrt(difference / (norm || 1)));
+  }
+  return largest;
+}
+
+const deviceBytes = ({ ranks }: Cluster): number =>
+  Math.max(...ranks.map(({ memory }) => memory.reduce((sum, { where, allocatedBytes }) => sum + (where === 'device' ? allocatedBytes : 0), 0)));
+
+function trialOf({ strategy, cluster, repetitions, logits }: Running, reference: readonly Float32Array[] | null): Trial {
+  return {
+    strategy, reason: null, repetitions, deviceBytes: deviceBytes(cluster), gatherMs: Math.max(...cluster.ranks.map(({ gatherMs }) => gatherMs)),
+    distance: reference === null ? null : logitsDistance(logits, reference),
+  };
+}
+
+const notRun = (strategy: SimStrategy, reason: string): Trial => ({ strategy, reason, repetitions: [], deviceBytes: 0, gatherMs: 0, distance: null });
+
+/** Share of the free memory that all clusters together may take. */
+const MEMORY_SHARE = 0.7;
+/** What a rank process takes besides the model. */
+const PROCESS_BYTES = 400e6;
+
+/** A generous estimate: segments, and on every rank either all experts or its shard with two slots, staging and the first layer. */
+function memoryNeeded({ setting: { model: { config }, weightBytes, strategies }, ranks }: RunContext): number {
+  const layer = layerExpertBytes(config, weightBytes);
+  const experts = config.layerIsMoe.filter(Boolean).length * layer;
+  const perRank = PROCESS_BYTES + sharedParameters(config) * weightBytes;
+  return strategies.reduce((sum, strategy) => sum + ranks * perRank + (strategy === 'resident' ? ranks * experts : 2 * experts + ranks * 4 * layer), 0);
+}
+
+/** Whether all clusters can be open together. */
+const fitTogether = (context: RunContext): boolean => memoryNeeded(context) < MEMORY_SHARE * freemem();
+
+async function closing<T>(running: readonly Running[], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } finally {
+    await Promise.all(running.map(({ cluster }) => cluster.close()));
+  }
+}
+
+async function runInterleaved(context: RunContext): Promise<Trial[]> {
+  const running: Running[] = [];
+  const reasons = new Map<SimStrategy, string>();
+  const { strategies, flags } = context.setting;
+  return closing(running, async () => {
+    for (const strategy of strategies) {
+      const opened = await open(context, strategy);
+      if (typeof opened === 'string') reasons.set(strategy, opened);
+      else running.push(opened);
+    }
+    for (let n = 0; n < flags.repetitions; n++) for (const one of running) await repeat(context, one);
+    return strategies.map((strategy) => {
+      const one = running.find((other) => other.strategy === strategy);
+      return one === undefined ? notRun(strategy, reasons.get(strategy) ?? '') : trialOf(one, one === running[0] ? null : (running[0] as Running).logits);
+    });
+  });
+}
+
+async function runOneByOne(context: RunContext): Promise<Trial[]> {
+  const trials: Trial[] = [];
+  let reference: readonly Float32Array[] | null = null;
+  for (const strategy of context.setting.strategies) {
+    const opened = await open(context, strategy);
+    if (typeof opened === 'string') {
+      trials.push(notRun(strategy, opened));
+      continue;
+    }
+    await closing([opened], async () => {
+      for (let n = 0; n < context.setting.flags.repetitions; n++) await repeat(context, opened);
+      trials.push(trialOf(opened, reference));
+      reference ??= opened.logits;
+    });
+  }
+  return trials;
+}
+
+/** Measures all strategies on one number of ranks. @returns in the order of the setting's strategies */
+export async function runTrials(context: RunContext): Promise<{ readonly trials: Trial[]; readonly interleaved: boolean }> {
+  const interleaved = fitTogether(context);
+  if (!interleaved) context.tell('not enough memory for all strategies together: one after another, not interleaved');
+  return { trials: await (interleaved ? runInterleaved(context) : runOneByOne(context)), interleaved };
+}
