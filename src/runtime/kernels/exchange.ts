@@ -1,6 +1,7 @@
 /** Rows that travel between ranks: who gets which, into packets and out of them, and the sum of what comes back. */
 import type { GpuDevice } from '../device.ts';
 import { cellsOf } from '../matrix.ts';
+import type { Kernel } from '../pipelines.ts';
 import type { OperandDtype } from '../plan.ts';
 import type { Binding, Recorder } from '../recorder.ts';
 
@@ -27,10 +28,9 @@ export const packetBytes = (hidden: number, wire: WireDtype, choices: number): n
 const rowWords = (hidden: number, wire: WireDtype): number => (wire === 'f32' ? hidden : Math.ceil(hidden / 2));
 const quadsOf = (elements: number): number => Math.ceil(elements / 4);
 
-/** One thread a piece of a row; pieces of all rows are counted through, in lines of workgroups. */
-function dispatchPieces(recorder: Recorder, kernel: Parameters<Recorder['dispatch']>[0], rows: number, pieces: number, params: readonly number[], buffers: readonly Binding[]): void {
-  const groups = Math.ceil((rows * pieces) / THREADS);
-  recorder.dispatch(kernel, [rows, pieces, ...params], buffers, Math.min(groups, MAX_GROUPS), Math.ceil(groups / MAX_GROUPS));
+/** A workgroup a row of `pieces` cell rows or quads, in lines of workgroups. */
+function dispatchRows(recorder: Recorder, kernel: Kernel, rows: number, pieces: number, params: readonly number[], buffers: readonly Binding[]): void {
+  recorder.dispatch(kernel, [rows, pieces, ...params], buffers, Math.min(rows, MAX_GROUPS), Math.ceil(rows / MAX_GROUPS));
 }
 
 export interface DispatchPlan {
@@ -93,9 +93,8 @@ export function packRows(gpu: GpuDevice, recorder: Recorder, op: PackRows): void
   const meta = op.choices > 0;
   const kernel = gpu.pipelines.get('exchange-pack', { wire: op.wire, aType: op.sourceType, listed: op.unitOf !== undefined, counted: op.total !== undefined, meta });
   const buffers = [op.source, op.out, ...present(op.unitOf, op.total), ...(meta ? required('packRows', op.ids, op.weights) : [])];
-  const k8 = cellsOf(op.hidden);
   const params = [op.hidden, rowWords(op.hidden, op.wire), op.choices, op.unitsPerToken, op.totalIndex ?? 0];
-  dispatchPieces(recorder, kernel, op.maxRows, k8 + (meta ? 1 : 0), [k8, ...params], buffers);
+  dispatchRows(recorder, kernel, op.maxRows, cellsOf(op.hidden), params, buffers);
 }
 
 export interface UnpackRows {
@@ -123,9 +122,8 @@ export function unpackRows(gpu: GpuDevice, recorder: Recorder, op: UnpackRows): 
   const meta = op.choices > 0;
   const kernel = gpu.pipelines.get('exchange-unpack', { wire: op.wire, aType: op.outType, listed: op.list !== undefined, meta });
   const buffers = [op.packets, op.out, ...present(op.list), ...(meta ? required('unpackRows', op.ids, op.weights) : [])];
-  const k8 = cellsOf(op.hidden);
   const params = [op.hidden, rowWords(op.hidden, op.wire), op.choices, op.firstExpert, op.experts];
-  dispatchPieces(recorder, kernel, op.rows, k8 + (meta ? 1 : 0), [k8, ...params], buffers);
+  dispatchRows(recorder, kernel, op.rows, cellsOf(op.hidden), params, buffers);
 }
 
 /** Rows between f32 and the wire. */
@@ -142,13 +140,13 @@ export interface RecodeRows {
 /** f32 [rows, stride] -> wire rows of {@link rowBytes}. */
 export function encodeRows(gpu: GpuDevice, recorder: Recorder, op: RecodeRows): void {
   const kernel = gpu.pipelines.get('exchange-encode', { wire: op.wire });
-  dispatchPieces(recorder, kernel, op.rows, quadsOf(op.hidden), [op.stride / 4, op.hidden, rowWords(op.hidden, op.wire)], [op.from, op.out]);
+  dispatchRows(recorder, kernel, op.rows, quadsOf(op.hidden), [op.stride / 4, op.hidden, rowWords(op.hidden, op.wire)], [op.from, op.out]);
 }
 
 /** Wire rows -> f32 [rows, stride], zero from `hidden` on. */
 export function decodeRows(gpu: GpuDevice, recorder: Recorder, op: RecodeRows): void {
   const kernel = gpu.pipelines.get('exchange-decode', { wire: op.wire });
-  dispatchPieces(recorder, kernel, op.rows, op.stride / 4, [op.stride / 4, op.hidden, rowWords(op.hidden, op.wire)], [op.from, op.out]);
+  dispatchRows(recorder, kernel, op.rows, op.stride / 4, [op.stride / 4, op.hidden, rowWords(op.hidden, op.wire)], [op.from, op.out]);
 }
 
 export interface ReduceRows {
@@ -173,7 +171,7 @@ export interface ReduceRows {
 export function reduceRows(gpu: GpuDevice, recorder: Recorder, op: ReduceRows): void {
   const kernel = gpu.pipelines.get('exchange-reduce', { wire: op.wire, listed: op.rowOf !== undefined });
   const params = [op.stride / 4, op.hidden, rowWords(op.hidden, op.wire), op.terms, op.termStride ?? op.rows];
-  dispatchPieces(recorder, kernel, op.rows, quadsOf(op.hidden), params, [op.from, op.x, ...present(op.rowOf)]);
+  dispatchRows(recorder, kernel, op.rows, quadsOf(op.hidden), params, [op.from, op.x, ...present(op.rowOf)]);
 }
 
 const present = (...bindings: readonly (Binding | undefined)[]): Binding[] => bindings.filter((binding) => binding !== undefined);
