@@ -39,11 +39,22 @@ const distinct = (numbers: readonly (number | undefined)[]): number[] =>
 const layersComputed = (events: readonly TraceEvent[]): TraceEvent[] =>
   events.filter((event) => event.track === 'compute' && layerOf(event) !== undefined);
 
-/** Stretch of time in which the wanted layers of the wanted pass are computed, over all ranks. */
+/**
+ * Ranks that compute whole passes go each at its own pace, and one of them sets the stretch of time: the first that computes all the layers.
+ * Where the layers are split over the ranks, all of them do.
+ */
+function ofOneRank(compute: readonly TraceEvent[]): readonly TraceEvent[] {
+  const layersOf = (events: readonly TraceEvent[]): number => new Set(events.map(layerOf)).size;
+  const ownOf = (rank: number): TraceEvent[] => compute.filter((event) => event.rank === rank);
+  const whole = distinct(compute.map(({ rank }) => rank)).find((rank) => layersOf(ownOf(rank)) === layersOf(compute));
+  return whole === undefined ? compute : ownOf(whole);
+}
+
+/** Stretch of time in which the wanted layers of the wanted pass are computed. */
 function windowOf(events: readonly TraceEvent[], options: PictureOptions): Window | undefined {
   const compute = layersComputed(events);
   const pass = options.pass ?? distinct(compute.map(passOf)).at(-1);
-  const shown = compute.filter((event) => (pass === undefined || passOf(event) === pass) && (options.layers?.includes(layerOf(event) as number) ?? true));
+  const shown = ofOneRank(compute.filter((event) => (pass === undefined || passOf(event) === pass) && (options.layers?.includes(layerOf(event) as number) ?? true)));
   if (shown.length === 0) return undefined;
   const fromUs = shown.reduce((least, { startUs }) => Math.min(least, startUs), Infinity);
   return { fromUs, toUs: shown.reduce((most, event) => Math.max(most, endUs(event)), -Infinity), columns: options.columns ?? 80 };

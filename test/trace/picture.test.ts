@@ -55,6 +55,15 @@ describe('drawSchedule', () => {
     `);
   });
 
+  it('shows the stretch of one rank where each goes through the layers at its own pace', () => {
+    const apart = [bar(0, 'compute', 1, 0, 1000), bar(0, 'compute', 2, 1000, 1000), bar(1, 'compute', 1, 500, 2000), bar(1, 'compute', 2, 2500, 2000)];
+    expect(drawSchedule(apart, { columns: 40 })).toMatchInlineSnapshot(`
+      "rank 0  compute  [======= 1 ========][======= 2 ========]
+      rank 1  compute            [============ 1 =============]
+                       0                                 2.0 ms"
+    `);
+  });
+
   it('names the pass by a letter where passes take turns', () => {
     const turns = [0, 1, 2, 3].map((slot) => bar(0, 'compute', slot >> 1, slot * 1000, 1000, slot & 1));
     expect(drawSchedule([...turns, bar(0, 'send', 0, 1000, 1000, 0)], { columns: 39, pass: 1 })).toMatchInlineSnapshot(`

@@ -31,13 +31,13 @@ export function ticksOf({ from, to }, most) {
 
 const UNITS = [['s', 1e6], ['ms', 1e3], ['µs', 1]];
 
-/** `1234.5` -> `1.235 ms`, `3000` -> `3 ms`. */
+/** To the nanosecond, or the microsecond where seconds are shown: `1234.5` -> `1.2345 ms`, `3000` -> `3 ms`. */
 export function formatUs(us) {
   const [unit, scale] = UNITS.find(([, scale]) => Math.abs(us) >= scale) ?? UNITS[2];
-  return `${Number((us / scale).toFixed(3))} ${unit}`;
+  return `${Number((us / scale).toFixed(scale === 1 ? 3 : 6))} ${unit}`;
 }
 
-/** A time on the axis, with as many digits as tell it from the next tick. */
+/** A time with as many digits as tell it from another that is `step` away. */
 export function formatTick(us, step) {
   const [unit, scale] = UNITS.find(([, scale]) => step >= scale / 100) ?? UNITS[2];
   const digits = Math.max(0, Math.ceil(-Math.log10(step / scale) - 1e-9));

@@ -1,7 +1,7 @@
 /** The ranks on the page, the stretch of time that they all show, and the bar that is selected. */
 import { layOut } from './bars.js';
 import { drawAxis, drawRank, readColours } from './draw.js';
-import { clampRange, formatUs, panRange, zoomRange } from './scale.js';
+import { clampRange, formatTick, panRange, zoomRange } from './scale.js';
 import { element } from './tables.js';
 
 /** Heading, row labels and canvas of a rank. */
@@ -45,7 +45,8 @@ export function createView({ traces, strings }, { holder, axis, range: output })
     for (const [index, rank] of ranks.entries()) {
       if (all || isNear(rank.canvas)) painted += drawRank(rank.canvas, rank, { range, colours, strings, selected: selection?.rank === index ? selection : null });
     }
-    output.textContent = `${formatUs(range.from)} to ${formatUs(range.to)}`;
+    const step = (range.to - range.from) / 100;
+    output.textContent = `${formatTick(range.from, step)} to ${formatTick(range.to, step)}`;
     Object.assign(output.dataset, { fromUs: range.from, toUs: range.to, painted });
   }
   function redraw() {
