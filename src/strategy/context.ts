@@ -67,15 +67,14 @@ export interface CountedStream extends SlotStream {
 export interface ExpertPlan {
   readonly layout: BankLayout;
   readonly shards: readonly ExpertRange[];
-  /** Resident on every rank. */
-  readonly firstLayer: number;
+  /** Resident on every rank; undefined where there is no MoE layer (a pipeline's stage of dense layers). */
+  readonly firstLayer: number | undefined;
   /** The MoE layers that travel, in order. */
   readonly streamedLayers: readonly number[];
 }
 
 export function planExperts({ geometry, bankBytes }: Pick<StreamContext, 'geometry' | 'bankBytes'>): ExpertPlan {
   const [firstLayer, ...streamedLayers] = geometry.layers;
-  if (firstLayer === undefined) throw new RangeError('the model has no MoE layer');
   return {
     layout: layOutBanks(geometry.numExperts, geometry.expertBytes, bankBytes),
     shards: partitionExperts(geometry.numExperts, geometry.world),

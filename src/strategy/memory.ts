@@ -44,7 +44,7 @@ export function expertMemory(strategy: StreamStrategy, context: Geometry): Memor
   const own = offloads(context) ? 0 : (plan.shards[context.rank] as ExpertRange).count * context.geometry.expertBytes;
   const slots = streamed === 0 ? 0 : strategy === 'asyncep' ? aheadShape(context, plan).slots : 1;
   return [
-    part('first layer', layer),
+    part('first layer', plan.firstLayer === undefined ? 0 : layer),
     ...(offloads(context) ? [] : [part('own shard', streamed * own)]),
     part('slots', slots * layer),
     ...(settingsOf(context).timeCopies ? [part('copy times', COPY_CLOCK_BYTES)] : []),

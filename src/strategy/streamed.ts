@@ -39,9 +39,9 @@ const PIECES_IN_FLIGHT = 4;
 /** Loads the first layer and the own shard, creates slots and staging, and starts to read ahead. */
 export async function createStreamed(context: StreamContext, shape: StreamedShape): Promise<CountedStream> {
   const plan = planExperts(context);
-  const first = await loadLayers(context, [plan.firstLayer], () => 'first layer/');
+  const first = await loadLayers(context, context.geometry.layers.slice(0, 1), () => 'first layer/');
   const ownParts = await loadOwnShard(context);
-  return new StreamedSlots(context, shape, plan, first.get(plan.firstLayer) as Slot, ownParts);
+  return new StreamedSlots(context, shape, plan, [...first.values()][0], ownParts);
 }
 
 /** The pieces of one owner's part of a layer. */
@@ -87,7 +87,7 @@ class StreamedSlots implements CountedStream {
     private readonly context: StreamContext,
     private readonly shape: StreamedShape,
     private readonly plan: ExpertPlan,
-    private readonly firstSlot: Slot,
+    private readonly firstSlot: Slot | undefined,
     private readonly ownParts: ReadonlyMap<number, readonly OwnPart[]>,
   ) {
     const settings = (this.#settings = settingsOf(context));
@@ -110,8 +110,7 @@ class StreamedSlots implements CountedStream {
 
   async ready(layer: number): Promise<Slot> {
     this.#watch.check();
-    const isFirst = layer === this.plan.firstLayer;
-    const slot = isFirst ? this.firstSlot : await this.#enter(layer);
+    const slot = layer === this.firstSlot?.layer ? this.firstSlot : await this.#enter(layer);
     if (this.shape.depth > 1) await this.#letNextGoFirst();
     return slot;
   }
@@ -119,6 +118,7 @@ class StreamedSlots implements CountedStream {
   /** The next position is this layer's: waits until it is filled. */
   async #enter(layer: number): Promise<Slot> {
     const position = this.#entered;
+    if (this.#slots.length === 0) throw new RangeError(`layer ${layer} is not a MoE layer`);
     const expected = this.#layerAt(position);
     if (layer !== expected) throw new RangeError(`layer ${layer} was asked for; layer ${expected} comes next`);
     const startMs = performance.now();
@@ -266,7 +266,7 @@ class StreamedSlots implements CountedStream {
     if (this.#reading > 0) await new Promise<void>((resolve) => (this.#readsSettled = resolve));
     this.#pool.close();
     await this.#copyClock?.close();
-    destroySlots(this.context, [this.firstSlot, ...this.#slots.map((banks) => slotOf(-1, banks, this.plan.layout))]);
+    destroySlots(this.context, [...(this.firstSlot ? [this.firstSlot] : []), ...this.#slots.map((banks) => slotOf(-1, banks, this.plan.layout))]);
     for (const parts of this.ownParts.values()) for (const { buffer } of parts) destroyIn(this.context, buffer);
   }
 }

@@ -43,7 +43,7 @@ describe('on lavapipe', () => {
       for (const rank of new Set([0, world - 1])) await expectPackedBytes(rig, strategy, geometry, rank, { bankBytes });
     });
 
-    it.each([1, 2, 3, 4])('with %i MoE layers in all', async (layers) => {
+    it.each([0, 1, 2, 3, 4])('with %i MoE layers in all', async (layers) => {
       const geometry = sampleGeometry({ world: 2, layers: Array.from({ length: layers }, (_, l) => 2 * l) });
       await expectPackedBytes(rig, strategy, geometry, 1);
     });
