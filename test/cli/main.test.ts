@@ -34,7 +34,7 @@ describe('asyncep as a process', () => {
     }
     const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: { ph: string; pid: number; cat?: string }[] };
     const tracks = new Set(traceEvents.filter(({ ph }) => ph === 'X').map(({ pid, cat }) => `${pid} ${cat}`));
-    expect([...tracks]).toEqual(expect.arrayContaining(['0 compute', '0 gather', '1 compute', '1 gather']));
+    expect([...tracks]).toEqual(expect.arrayContaining(['0 compute', '0 receive', '1 compute', '1 receive']));
   });
 
   it('prints a stack under --verbose only', () => {
