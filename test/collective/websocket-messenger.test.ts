@@ -1,0 +1,4 @@
+import { messengerContract } from './messenger-contract.ts';
+import { webSockets } from './websocket-worlds.ts';
+
+messengerContract('over WebSockets', webSockets);
