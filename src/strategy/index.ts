@@ -48,4 +48,5 @@ export { MessengerExchange, type ExchangeEvent } from './row-exchange.ts';
 export type { StreamEvent, StreamStats } from './stats.ts';
 export { checkOffload } from './offload.ts';
 export { relayPass } from './relay.ts';
+export { SharedStream } from './shared-stream.ts';
 export { overlapEfficiency } from './stats.ts';
