@@ -6,12 +6,13 @@ import type { ModelConfig } from '../model/types.ts';
 import { namedWorkload, ownWorkload, tokensOf, workloadNames, type Request, type Workload, type WorkloadScale } from '../sim/workload.ts';
 import { readRecords, whereIs, type InputRecord } from './input.ts';
 
-const count = (least: number) => z.number({ error: 'expected a number' }).int({ error: 'expected a whole number' }).min(least, { error: `expected at least ${least}` });
+const isTokens = (value: unknown): boolean =>
+  (Array.isArray(value) ? value.length > 0 && value.every((id) => Number.isInteger(id) && id >= 0) : Number.isInteger(value) && (value as number) > 0);
 
 /** A line: how many random tokens, or the prompt itself; the first `prefix` tokens are those of its `group`. */
 const requestSchema = z.strictObject({
-  tokens: z.union([count(1), z.array(count(0)).min(1)], { error: 'expected a number of tokens of at least 1, or a list of token ids' }),
-  prefix: count(0).optional(),
+  tokens: z.custom<number | number[]>(isTokens, 'expected a number of tokens of at least 1, or a list of token ids'),
+  prefix: z.number({ error: 'expected a number' }).int({ error: 'expected a whole number' }).nonnegative({ error: 'expected at least 0' }).optional(),
   group: z.union([z.string(), z.number()], { error: 'expected a string or a number' }).optional(),
 }, { error: (issue) => (issue.code === 'unrecognized_keys' ? `has ${issue.keys.join(', ')}; expected "tokens" and, if wanted, "prefix" with "group"` : issue.code === 'invalid_type' ? 'expected a JSON object' : undefined) })
   .refine(({ prefix, group }) => prefix === undefined || group !== undefined, { error: 'has a prefix but no group; expected "group", so that others can share it' })

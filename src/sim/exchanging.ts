@@ -9,10 +9,12 @@
  *     tp      all-gather | own heads | reduce-scatter, router of own rows | all-gather | own columns | reduce-scatter
  *     tp-ep   tp's first half, ep's second
  *
- * Rows of a shared batch belong to the ranks in equal runs. A dense layer's MLP is computed by the owner of the row.
+ * Who owns which row of a shared batch is the engine's own plan (row-plan.ts). A dense layer's MLP is computed by the owner of the row. A pass
+ * longer than the engine's chunk goes through a layer in one piece here; the bytes are the same, the messages fewer.
  */
 import { partitionExperts } from '../collective/partition.ts';
-import { partition, splitHeads, splitWidth } from '../model/shard.ts';
+import { planOwnSequences, planSharedSequences, type ChunkRows } from '../engine/split/row-plan.ts';
+import { splitHeads, splitWidth } from '../model/shard.ts';
 import { allGather, dispatchRows, packetBytes, reduceScatter, rowsPerToken, transposed, type BytesMatrix } from './collectives.ts';
 import { jointPasses } from './passes.ts';
 import { hasOwnSequences, type RunShape } from './run-shape.ts';
@@ -28,28 +30,29 @@ export interface Stage {
 
 const IN_FLIGHT = 2;
 
+/** The engine's chunks are of at most so many tokens. */
+const CHUNK_TOKENS = 2048;
+
 /** The work of one pass, as each rank sees it. */
 class JointPass {
   readonly #parts: readonly Work[];
   readonly #all: Work;
+  /** Rows of each rank: all tokens, and last tokens. */
+  readonly #tokens: readonly number[];
+  readonly #last: readonly number[];
 
   constructor(private readonly shape: RunShape, parts: readonly Sequences[]) {
     this.#parts = parts.map((part) => new Work(shape.config, part));
     this.#all = new Work(shape.config, parts.flat());
+    const own = hasOwnSequences(shape.strategy);
+    const chunks = own ? planOwnSequences(parts, CHUNK_TOKENS) : planSharedSequences(parts.flat(), CHUNK_TOKENS, shape.ranks);
+    const rowsOf = (pick: (chunk: ChunkRows) => readonly number[]): number[] =>
+      Array.from({ length: shape.ranks }, (_, rank) => chunks.reduce((sum, chunk) => sum + (pick(chunk)[rank] as number), 0));
+    [this.#tokens, this.#last] = [rowsOf(({ tokens }) => tokens), rowsOf(({ last }) => last)];
   }
 
-  get #ranks(): readonly number[] {
-    return Array.from({ length: this.shape.ranks }, (_, rank) => rank);
-  }
-
-  /** `total` rows or sequences, in equal runs; or each rank's own. */
-  #owned(own: (work: Work) => number): number[] {
-    if (hasOwnSequences(this.shape.strategy)) return this.#parts.map(own);
-    return partition(own(this.#all), this.shape.ranks).map(({ count }) => count);
-  }
-
-  #rows(layer: number): number[] {
-    return this.#owned((work) => work.rows(layer));
+  #rows(layer: number): readonly number[] {
+    return this.#all.isLast(layer) ? this.#last : this.#tokens;
   }
 
   /** Router (and a dense layer's MLP) of the rows that a rank owns. */
@@ -81,7 +84,7 @@ class JointPass {
   #attentionByHeads(layer: number): Stage[] {
     const row = this.#rowBytes(0);
     return [
-      { flops: this.#ranks.map(() => 0), bytes: allGather(this.#owned((work) => work.tokens), row) },
+      { flops: this.#tokens.map(() => 0), bytes: allGather(this.#tokens, row) },
       { flops: this.#headsAttention(layer), bytes: reduceScatter(this.#rows(layer), row) },
     ];
   }
@@ -119,8 +122,7 @@ class JointPass {
 
   head(): Stage {
     const all = this.#all.headFlops(this.shape.candidates);
-    const sequences = this.#owned((work) => work.sequences.length);
-    return { flops: sequences.map((count) => (all * count) / Math.max(1, this.#all.sequences.length)) };
+    return { flops: this.#last.map((count) => (all * count) / Math.max(1, this.#all.sequences.length)) };
   }
 }
 
@@ -131,13 +133,13 @@ function addStage(steps: Steps, { flops, bytes }: Stage, frontier: Frontier, pla
   const computed = frontier.map((after, rank) => (flops[rank] === 0 ? after : [steps.compute(rank, flops[rank] as number, after, place)]));
   if (bytes === undefined) return computed;
   const next = computed.map((after) => [...after]);
+  if (bytes.every((row) => row.every((part) => part === 0))) return next;
   const world = frontier.length;
   // In rounds, so that in each of them every rank sends to one and receives from one.
   for (let distance = 1; distance < world; distance++) {
     for (const [from, after] of computed.entries()) {
       const to = (from + distance) % world;
-      const part = bytes[from]?.[to] as number;
-      if (part > 0) next[to]?.push(steps.message(from, to, part, after, place));
+      next[to]?.push(steps.message(from, to, bytes[from]?.[to] as number, after, place)); // empty ones, too: they are waited for
     }
   }
   return next;
