@@ -24,7 +24,7 @@ export function closeRig({ adapter, gpu }: Rig): void {
   adapter.close();
 }
 
-function commit(): string {
+export function commit(): string {
   try {
     return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   } catch {
