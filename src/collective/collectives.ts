@@ -17,8 +17,10 @@ export type OperationCounts = Readonly<Record<OperationName, TransferCount>>;
 /** A part for (or from) each rank, by rank; null where no message goes. */
 export type Parts = readonly (Uint8Array | null)[];
 
-/** A message of a reducing or relaying operation: what is summed or handed on while the next is under way. */
-const BLOCK_BYTES = 1 << 20;
+/** A message of a reducing or relaying operation: what is summed or handed on while the next is under way. Holds several of a transport's pieces. */
+const BLOCK_BYTES = 4 << 20;
+/** Blocks to one peer: while one is written, the next may be read by the peer. */
+const BLOCKS_UNDER_WAY = 2;
 
 export class Collectives {
   readonly rank: number;
@@ -115,7 +117,12 @@ export class Collectives {
     const part = (rank: number): Float32Array => input.subarray(starts[rank], starts[rank + 1]);
     if (into.length !== counts[this.rank]) throw new RangeError(`rank ${this.rank} takes ${into.length} elements; ${counts[this.rank]} were said`);
     const sends = this.#peers().map(async (peer) => {
-      for (const block of blocksOf(part(peer), BLOCK_BYTES)) await operation.send(peer, asBytes(block));
+      const sent: Promise<void>[] = [];
+      for (const block of blocksOf(part(peer), BLOCK_BYTES)) {
+        await sent[sent.length - BLOCKS_UNDER_WAY];
+        sent.push(operation.send(peer, asBytes(block)));
+      }
+      await Promise.all(sent);
     });
     await Promise.all([...sends, this.#sumParts(operation, part(this.rank), into)]);
   }

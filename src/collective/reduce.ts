@@ -11,17 +11,14 @@ export function* blocksOf<T extends Uint8Array | Float32Array>(data: T, blockByt
 
 /** `sum` = blocks[0] + blocks[1] + ..., rounded to float32 after each; `sum` may be one of the blocks. */
 export function sumBlock(blocks: readonly Float32Array[], sum: Float32Array): void {
-  const [first, ...others] = blocks as [Float32Array, ...Float32Array[]];
-  // Where `sum` is a later block, its elements must be read before they are written: element by element, not block by block.
-  if (others.some((block) => block.buffer === sum.buffer && block.byteOffset === sum.byteOffset)) return sumElements(blocks, sum);
-  sum.set(first);
-  for (const block of others) for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (block[i] as number);
+  const [first, second, ...others] = blocks as [Float32Array, Float32Array | undefined, ...Float32Array[]];
+  if (second === undefined) return sum.set(first);
+  // The first two are read element by element before `sum` is written; a later one would be overwritten before its turn.
+  const later = others.map((block) => (block.buffer === sum.buffer && block.byteOffset === sum.byteOffset ? block.slice() : block));
+  add(first, second, sum);
+  for (const block of later) add(sum, block, sum);
 }
 
-function sumElements(blocks: readonly Float32Array[], sum: Float32Array): void {
-  for (let i = 0; i < sum.length; i++) {
-    let value = blocks[0]?.[i] as number;
-    for (let b = 1; b < blocks.length; b++) value = Math.fround(value + (blocks[b]?.[i] as number));
-    sum[i] = value;
-  }
+function add(a: Float32Array, b: Float32Array, sum: Float32Array): void {
+  for (let i = 0; i < sum.length; i++) sum[i] = (a[i] as number) + (b[i] as number);
 }
