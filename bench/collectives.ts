@@ -10,7 +10,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { MEASURED, busFactor, type Timed } from './collectives/jobs.ts';
-import { hosts, transports } from './collectives/transports.ts';
+import { TRANSPORTS } from './collectives/transports.ts';
 import { BenchWorld } from './collectives/world.ts';
 import { spread } from './measure.ts';
 import { commit } from './rig.ts';
@@ -52,29 +52,36 @@ interface Subject {
   readonly bytes: number;
   readonly iterations: number;
   readonly gbPerSecond: number[];
+  /** Of the CPU time of all threads of a rank: what a busy machine does not change. */
+  readonly gbPerCpuSecond: number[];
 }
 
 /** One sample runs so often that it takes about `--sample-ms`; the first run warms up. */
 async function prepare(world: BenchWorld, name: string, timed: Timed, bytes: number): Promise<Subject> {
   await world.time(timed, 2);
-  const ms = await world.time(timed, 2);
-  return { name, timed, bytes, iterations: Math.min(2000, Math.max(2, Math.ceil(Number(args['sample-ms']) / ms))), gbPerSecond: [] };
+  const { ms } = await world.time(timed, 2);
+  return { name, timed, bytes, iterations: Math.min(2000, Math.max(2, Math.ceil(Number(args['sample-ms']) / ms))), gbPerSecond: [], gbPerCpuSecond: [] };
 }
 
 /** Every subject in turn, round after round. */
 async function measure(world: BenchWorld, subjects: readonly Subject[]): Promise<void> {
   for (let round = 0; round < rounds; round++) {
-    for (const { timed, bytes, iterations, gbPerSecond } of subjects) gbPerSecond.push(bytes / 1e6 / (await world.time(timed, iterations)));
+    for (const { timed, bytes, iterations, gbPerSecond, gbPerCpuSecond } of subjects) {
+      const { ms, cpuMs } = await world.time(timed, iterations);
+      gbPerSecond.push(bytes / 1e6 / ms);
+      gbPerCpuSecond.push(bytes / 1e6 / cpuMs);
+    }
   }
 }
 
 const median = ({ gbPerSecond }: Subject): number => spread(gbPerSecond).median;
-const show = (subject: Subject): string => {
-  const { median: middle, min, max } = spread(subject.gbPerSecond);
+const show = (values: readonly number[]): string => {
+  const { median: middle, min, max } = spread(values);
   return `${middle.toFixed(2)} [${min.toFixed(2)}..${max.toFixed(2)}]`;
 };
 /** Median of the ratios within rounds. */
-const ratio = (a: Subject, b: Subject): number => spread(a.gbPerSecond.map((value, round) => value / (b.gbPerSecond[round] as number))).median;
+const ratio = (a: Subject, b: Subject, of: 'gbPerSecond' | 'gbPerCpuSecond' = 'gbPerSecond'): number =>
+  spread(a[of].map((value, round) => value / (b[of][round] as number))).median;
 const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
 
 const measured: Subject[][] = [];
@@ -83,7 +90,7 @@ async function collectivesOfSize(world: BenchWorld, bytes: number): Promise<stri
   const memcpy = await prepare(world, `memcpy ${bytes}`, { kind: 'memcpy', bytes, threads: 1 }, bytes);
   const tcp = await prepare(world, `TCP ${bytes}`, { kind: 'tcp', bytes }, bytes);
   const table: Subject[][] = [];
-  for (const transport of Object.keys(hosts)) {
+  for (const transport of TRANSPORTS) {
     const row: Subject[] = [];
     for (const operation of MEASURED) {
       row.push(await prepare(world, `${transport} ${operation} ${bytes}`, { kind: 'collective', transport, operation, bytes }, bytes * busFactor(operation, ranks)));
@@ -93,13 +100,13 @@ async function collectivesOfSize(world: BenchWorld, bytes: number): Promise<stri
   const subjects = [memcpy, tcp, ...table.flat()];
   await measure(world, subjects);
   measured.push(subjects);
-  return Object.keys(hosts).map((transport, n) => [
+  return TRANSPORTS.map((transport, n) => [
     bytes >= 1 << 20 ? `${bytes >> 20} MiB` : `${bytes >> 10} KiB`, transport, ...(table[n] as Subject[]).map((subject) => median(subject).toFixed(2)), median(memcpy).toFixed(2), median(tcp).toFixed(2),
   ]);
 }
 
 async function gathers(world: BenchWorld): Promise<string[][]> {
-  const shard = { expertsPerRank: Number(args.experts), expertBytes: Number(args['expert-mib']) * 2 ** 20, layers: 2 };
+  const shard = { expertsPerRank: Number(args.experts), expertBytes: Number(args['expert-mib']) * 2 ** 20 };
   await world.openShards(shard, args.adapter);
   const bytes = shard.expertsPerRank * shard.expertBytes * (ranks - 1);
   const threads = Number(args.threads);
@@ -107,10 +114,12 @@ async function gathers(world: BenchWorld): Promise<string[][]> {
   const single = await prepare(world, 'memcpy, 1 thread a rank', { kind: 'memcpy', bytes, threads: 1 }, bytes);
   const tcp = await prepare(world, 'raw TCP ring through Node', { kind: 'tcp', bytes }, bytes);
   const rows: Subject[] = [];
-  for (const transport of Object.keys(transports)) rows.push(await prepare(world, `gather over ${transport}`, { kind: 'gather', transport }, bytes));
+  for (const transport of TRANSPORTS) rows.push(await prepare(world, `gather over ${transport}`, { kind: 'gather', transport }, bytes));
   await measure(world, [memcpy, single, tcp, ...rows]);
   measured.push([memcpy, single, tcp, ...rows]);
-  return [memcpy, single, tcp, ...rows].map((row) => [row.name, show(row), percent(ratio(row, memcpy)), percent(ratio(row, single)), percent(ratio(row, tcp))]);
+  return [memcpy, single, tcp, ...rows].map((row) => [
+    row.name, show(row.gbPerSecond), percent(ratio(row, memcpy)), percent(ratio(row, single)), percent(ratio(row, tcp)), show(row.gbPerCpuSecond), percent(ratio(row, single, 'gbPerCpuSecond')),
+  ]);
 }
 
 const place = { date: new Date().toISOString().slice(0, 10), command: `npm run bench:collectives -- ${flags.join(' ')}`.trim(), commit: commit(), cpu: `${cpus()[0]?.model.trim() ?? 'unknown'} x ${cpus().length}`, node: process.version };
@@ -124,7 +133,7 @@ if (!skipped.includes('collectives')) {
   console.log(`Bus bandwidth in GB/s (medians of ${rounds} rounds)\n${table.toString()}\n`);
 }
 if (!skipped.includes('gather')) {
-  const table = new Table(head(['one layer of all peers, GB/s a rank', 'median [min..max]', 'of memcpy, same threads', 'of memcpy, 1 thread', 'of raw TCP']));
+  const table = new Table(head(['one layer of all peers, GB/s a rank', 'median [min..max]', 'of memcpy, same threads', 'of memcpy, 1 thread', 'of raw TCP', 'GB / CPU-s', 'of memcpy']));
   table.push(...(await gathers(world)));
   console.log(`Gather of weights into mapped buffers of ${args.adapter}: ${args.experts} experts of ${args['expert-mib']} MiB from each peer\n${table.toString()}`);
 }

@@ -1,11 +1,11 @@
 /** Weights of all peers into mapped buffers of this rank's device: what AsyncEP does for a layer, without the rest. */
 import type { ShardReader, Transport } from '../../src/collective/transport.ts';
 import { openRig } from '../rig.ts';
-import type { ShardShape } from './jobs.ts';
+import { LAYERS, type ShardShape } from './jobs.ts';
 import type { ShardGeometry } from '../../src/collective/transport.ts';
 
-export const geometryOf = ({ expertsPerRank, expertBytes, layers }: ShardShape, world: number): ShardGeometry => ({
-  modelHash: 'bench', dtype: 'bf16', world, numExperts: expertsPerRank * world, expertBytes, layers: Array.from({ length: layers }, (_, layer) => layer),
+export const geometryOf = ({ expertsPerRank, expertBytes }: ShardShape, world: number): ShardGeometry => ({
+  modelHash: 'bench', dtype: 'bf16', world, numExperts: expertsPerRank * world, expertBytes, layers: Array.from({ length: LAYERS }, (_, layer) => layer),
 });
 
 export function publish(transport: Transport, geometry: ShardGeometry): Promise<string> {

@@ -23,15 +23,23 @@ export type Job =
 export interface ShardShape {
   readonly expertsPerRank: number;
   readonly expertBytes: number;
-  readonly layers: number;
+}
+
+/** Of a shard: they are gathered in turn. */
+export const LAYERS = 2;
+
+export interface Took {
+  readonly ms: number;
+  /** Of all threads of the process. */
+  readonly cpuMs: number;
 }
 
 export interface Answer {
   readonly error?: string;
   /** To `open` and `publish`, by transport. */
   readonly addresses?: Record<string, string>;
-  /** To `time`. */
-  readonly ms?: number;
+  /** To `time`: of one iteration. */
+  readonly took?: Took;
 }
 
 /** Factor from S / t to bus bandwidth, as nccl-tests define it for `world` ranks (S: bytes of the whole on one rank). */

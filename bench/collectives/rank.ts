@@ -1,19 +1,19 @@
 /** A rank process of the bench: does what the parent asks, at the same time as its peers, and times it. */
 import { Collectives } from '../../src/collective/collectives.ts';
-import type { Membership, Messenger, MessengerHost } from '../../src/collective/messenger.ts';
-import type { ShardReader, Transport } from '../../src/collective/transport.ts';
+import type { Membership } from '../../src/collective/messenger.ts';
+import type { ShardReader } from '../../src/collective/transport.ts';
 import { Copier } from './memcpy.ts';
 import { gatherLayer, geometryOf, publish, staging } from './gather.ts';
-import type { Answer, Job, MeasuredOperation, Timed } from './jobs.ts';
+import { LAYERS, type Answer, type Job, type MeasuredOperation, type Timed } from './jobs.ts';
 import { TcpRing } from './tcp.ts';
-import { hosts, transports } from './transports.ts';
+import { TRANSPORTS, carriers, type TransportName } from './transports.ts';
 
 let member: Membership;
-const open = new Map<string, MessengerHost>();
-const messengers = new Map<string, Messenger>();
+let carry: ReturnType<typeof carriers>;
 const collectives = new Map<string, Collectives>();
-const published = new Map<string, Transport>();
 const readers = new Map<string, ShardReader[]>();
+/** Layers go in turn, also from one measurement to the next: a ring keeps an order. */
+const gathered = new Map<string, number>();
 const copiers = new Map<number, Copier>();
 let staged: Uint8Array[] = [];
 let tcp: TcpRing;
@@ -52,7 +52,7 @@ const collective: Record<MeasuredOperation, (over: Collectives, bytes: number) =
 };
 
 /** Prepares what is to be timed. */
-async function subject(timed: Timed): Promise<(n: number) => Promise<unknown> | void> {
+async function subject(timed: Timed): Promise<() => Promise<unknown> | void> {
   if (timed.kind === 'collective') {
     const over = collectives.get(timed.transport) as Collectives;
     return () => collective[timed.operation](over, timed.bytes);
@@ -60,50 +60,52 @@ async function subject(timed: Timed): Promise<(n: number) => Promise<unknown> | 
   if (timed.kind === 'tcp') return () => tcp.run(timed.bytes);
   if (timed.kind === 'gather') {
     const from = readers.get(timed.transport) as ShardReader[];
-    return (n) => gatherLayer(from, staged, n % 2, timed.transport !== 'shared memory');
+    return () => {
+      const layer = ((gathered.get(timed.transport) ?? -1) + 1) % LAYERS;
+      gathered.set(timed.transport, layer);
+      return gatherLayer(from, staged, layer, timed.transport !== 'shared memory');
+    };
   }
   const copier = copiers.get(timed.threads) ?? (await Copier.start(timed.threads, MAX_BYTES));
   copiers.set(timed.threads, copier);
   return () => copier.copy(timed.bytes);
 }
 
+async function byTransport(address: (name: TransportName) => Promise<string>): Promise<Record<string, string>> {
+  return Object.fromEntries(await Promise.all(TRANSPORTS.map(async (name) => [name, await address(name)] as const)));
+}
+
 async function answer(job: Job): Promise<Answer> {
   if (job.kind === 'open') {
     member = { runId: job.runId, rank: job.rank, world: job.world, token: job.runId };
-    for (const [name, host] of Object.entries(hosts)) open.set(name, host(member));
+    carry = carriers(member);
     const { ring, address } = await TcpRing.listen();
     tcp = ring;
-    const addresses = await Promise.all([...open].map(async ([name, host]) => [name, await host.listen()] as const));
-    return { addresses: { tcp: address, ...Object.fromEntries(addresses) } };
+    return { addresses: { tcp: address, ...(await byTransport((name) => carry[name].host.listen())) } };
   }
   if (job.kind === 'connect') {
     await tcp.connect(job.addresses[(member.rank + 1) % member.world]?.['tcp'] as string);
-    for (const [name, host] of open) {
-      const messenger = await host.connect(job.addresses.map((byTransport) => byTransport[name] as string));
-      messengers.set(name, messenger);
-      collectives.set(name, new Collectives(messenger));
-    }
+    for (const name of TRANSPORTS) collectives.set(name, new Collectives(await carry[name].host.connect(job.addresses.map((of) => of[name] as string))));
     return {};
   }
   const geometry = (shard: Extract<Job, { kind: 'publish' }>['shard']) => geometryOf(shard, member.world);
   if (job.kind === 'publish') {
-    for (const [name, transport] of Object.entries(transports)) published.set(name, transport(member));
     staged = await staging(job.adapter, member.world - 1, job.shard.expertsPerRank * job.shard.expertBytes);
-    const addresses = await Promise.all([...published].map(async ([name, transport]) => [name, await publish(transport, geometry(job.shard))] as const));
-    return { addresses: Object.fromEntries(addresses) };
+    return { addresses: await byTransport((name) => publish(carry[name].transport, geometry(job.shard))) };
   }
   if (job.kind === 'openShards') {
-    for (const [name, transport] of published) {
-      const peers = Array.from({ length: member.world - 1 }, (_, step) => (member.rank + step + 1) % member.world);
-      readers.set(name, await Promise.all(peers.map((peer) => transport.open(peer, job.addresses[peer]?.[name] as string, geometry(job.shard)))));
+    const peers = Array.from({ length: member.world - 1 }, (_, step) => (member.rank + step + 1) % member.world);
+    for (const name of TRANSPORTS) {
+      readers.set(name, await Promise.all(peers.map((peer) => carry[name].transport.open(peer, job.addresses[peer]?.[name] as string, geometry(job.shard)))));
     }
     return {};
   }
   const run = await subject(job.timed);
   await collectives.get('shared memory')?.barrier({ pass: pass++, step: 0 });
-  const start = performance.now();
-  for (let n = 0; n < job.iterations; n++) await run(n);
-  return { ms: (performance.now() - start) / job.iterations };
+  const [start, before] = [performance.now(), process.cpuUsage()];
+  for (let n = 0; n < job.iterations; n++) await run();
+  const { user, system } = process.cpuUsage(before);
+  return { took: { ms: (performance.now() - start) / job.iterations, cpuMs: (user + system) / 1e3 / job.iterations } };
 }
 
 async function reply(job: Job): Promise<void> {

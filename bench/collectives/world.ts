@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { Answer, Job, ShardShape, Timed } from './jobs.ts';
+import type { Answer, Job, ShardShape, Timed, Took } from './jobs.ts';
 
 const JOB_MS = 120_000;
 
@@ -27,9 +27,10 @@ export class BenchWorld {
     await this.#everyone({ kind: 'openShards', shard, addresses });
   }
 
-  /** @returns ms of one iteration on the slowest rank */
-  async time(timed: Timed, iterations: number): Promise<number> {
-    return Math.max(...(await this.#everyone({ kind: 'time', timed, iterations })).map(({ ms }) => ms ?? NaN));
+  /** @returns time of one iteration on the slowest rank, CPU time on a rank in the mean */
+  async time(timed: Timed, iterations: number): Promise<Took> {
+    const took = (await this.#everyone({ kind: 'time', timed, iterations })).map((answer) => answer.took ?? { ms: NaN, cpuMs: NaN });
+    return { ms: Math.max(...took.map(({ ms }) => ms)), cpuMs: took.reduce((sum, { cpuMs }) => sum + cpuMs, 0) / this.world };
   }
 
   #everyone(job: Job): Promise<Answer[]> {
