@@ -1,4 +1,5 @@
 /** What a rank process runs. The one in use is engine-backend.ts; the seam lets the protocol be tested without a device. */
+import type { Messenger } from '../collective/messenger.ts';
 import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
@@ -9,24 +10,39 @@ export interface RankBatch {
   readonly sequences: readonly Uint32Array[];
   /** Tokens whose logits are asked for; null: the whole vocabulary. */
   readonly candidates: Uint32Array | null;
+  /** Where ranks compute a batch together: lengths of each rank's sequences, or one list of all. */
+  readonly lengths?: readonly (readonly number[])[];
 }
 
 export interface RankOutput {
   /** [sequences, width], row-major. */
   readonly logits: Float32Array;
   readonly width: number;
+  /** Which sequences the rows are of; all, in order, when not given. */
+  readonly rows?: readonly number[];
   readonly flops: number;
+  /** (token, expert) pairs computed here. */
+  readonly expertRows: number;
   /** What the engine counted; kept as it is. */
   readonly engine: Record<string, unknown>;
 }
 
+/** What went over the link since the last call, and what of it was not hidden. */
+export interface LinkStats {
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly transferMs: number;
+  readonly exposedMs: number;
+}
+
 /** A compute span of the engine on this process's `performance.now()` clock. */
 export interface ComputeEvent {
-  readonly track: 'compute';
+  readonly track: 'compute' | 'send' | 'receive' | 'wait';
   readonly name: string;
   readonly startMs: number;
   readonly durationMs: number;
   readonly layer?: number;
+  readonly bytes?: number;
   /** This rank's own count of passes, from 0; warm-up passes are below. */
   readonly pass: number;
 }
@@ -37,7 +53,12 @@ export interface BackendHooks {
 }
 
 export interface RankBackend {
+  /** Of what this rank keeps: of the world, or, where only activations travel, of its own experts as a world of one. */
   readonly geometry: ShardGeometry;
+  /** Which part of the geometry this rank publishes. */
+  readonly shard: number;
+  /** Whether ranks exchange messages. */
+  readonly needsMessenger: boolean;
   /** Name of the adapter. */
   readonly adapter: string;
   /** What a tuning depends on; ranks with the same key share theirs. */
@@ -47,14 +68,19 @@ export interface RankBackend {
   pack(layer: number, expert: number): Promise<Uint8Array>;
   /** Measures which kernels suit this adapter; any JSON value. */
   tune(): Promise<unknown>;
-  /** Loads all other weights and starts the stream of slots. */
-  prepare(readers: readonly ShardReader[], tuning: unknown): Promise<void>;
-  /** Compiles what a pass needs, by running small ones; everything of the stream has been read once afterwards. */
-  warm(): Promise<void>;
+  /**
+   * Loads all other weights and starts the stream of slots.
+   * @param messenger where `needsMessenger`
+   * @returns the most tokens of a chunk, where ranks must agree on it; null elsewhere
+   */
+  prepare(readers: readonly ShardReader[], tuning: unknown, messenger: Messenger | null): Promise<number | null>;
+  /** Compiles what a pass needs, by running small ones, on all ranks at once; everything of the stream has been read once afterwards. */
+  warm(chunkTokens: number | null): Promise<void>;
   /** Device memory, part by part, as it must be and as it was allocated. */
   memory(): MemoryRow[];
   forward(batch: RankBatch, pass: number): Promise<RankOutput>;
   takeStats(): StreamStats;
+  takeLinkStats(): LinkStats;
   close(): Promise<void>;
 }
 

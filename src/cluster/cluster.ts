@@ -4,11 +4,15 @@ import { removeRunSegments, sweepStaleSegments } from '../collective/segment-fil
 import { MAX_RANKS } from '../collective/partition.ts';
 import { AsyncepError, InputError, RankError } from '../errors.ts';
 import type { StreamSettings } from '../strategy/context.ts';
-import type { Strategy } from '../strategy/index.ts';
+import type { Link } from '../collective/link.ts';
+import type { KvMode } from '../engine/index.ts';
+import type { Dispatch } from '../engine/split/shape.ts';
+import type { WireDtype } from '../runtime/kernels/exchange.ts';
+import { checkOffload, rowStrategy, type Strategy } from '../strategy/index.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { TraceEvent } from '../trace/events.ts';
-import { splitIntoBatches, type Batch } from './batching.ts';
-import type { Activations, ModelSource, PassStats, RankSetup, Tuning } from './messages.ts';
+import { jointPasses, passShape, splitIntoBatches, type Batch, type JointPass } from './batching.ts';
+import type { Activations, ModelSource, PassStats, RankSetup, TransportKind, Tuning } from './messages.ts';
 import { RankProcess, type Reply } from './rank-process.ts';
 
 export interface ClusterOptions {
@@ -29,11 +33,31 @@ export interface ClusterOptions {
   /** Options of every rank's engine. */
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly stream?: Partial<StreamSettings>;
+  /** How bytes come to peers; `shared-memory` by default. */
+  readonly transport?: TransportKind;
+  /** Shapes all bytes between ranks; none: as fast as they go. */
+  readonly link?: Link;
+  /** Element type of activations between ranks; `f32` by default. */
+  readonly wire?: WireDtype;
+  /** What travels to experts under `ep` and `tp-ep`: a token once to each rank that has one of its experts (default), or once for each expert. */
+  readonly dispatch?: Dispatch;
+  /** Own experts stay in host memory; so many layers are held on the device ahead of the one that computes. 0 (default): they stay on the device. */
+  readonly offloadLayers?: number;
+  /** How long keys and values are kept; `layer` by default. */
+  readonly kv?: KvMode;
+  /** Most bytes of device memory for each rank. */
+  readonly deviceMemoryBytes?: number;
+  /** A rank that gives its peers, or during passes the coordinator, no sign of life for so long is given up; 10 s by default. */
+  readonly deadlineMs?: number;
+  /** Where ranks run and listen, in turn; this machine's loopback by default. For `websocket` only. */
+  readonly hosts?: readonly RankHost[];
+  /** PEM files for TLS between ranks (`websocket`). */
+  readonly tls?: NonNullable<RankSetup['tls']>;
   /** Largest bank, bytes; what the adapter can bind by default. */
   readonly bankBytes?: number;
   /** What an earlier run measured, so that it need not be measured again. */
   readonly tuning?: Tuning;
-  /** A rank that is silent for so long is given up; 60 s by default (a driver that compiles may block it for a while). */
+  /** A rank that is silent for so long while it starts is given up; 60 s by default (a driver that compiles may block it for a while). */
   readonly silenceMs?: number;
   /** A pass that takes so long is given up; 10 minutes by default. */
   readonly passDeadlineMs?: number;
@@ -42,6 +66,14 @@ export interface ClusterOptions {
   readonly onTrace?: (events: readonly TraceEvent[]) => void;
   /** For tests of the protocol: URL of a module with another `openBackend`. */
   readonly backendModule?: string;
+}
+
+/** A place for a rank. */
+export interface RankHost {
+  /** Address that the rank listens on and that its peers reach, without a port. */
+  readonly address: string;
+  /** Put before the rank's command line: `['ip', 'netns', 'exec', 'a']`, say. */
+  readonly command?: readonly string[];
 }
 
 /** `done` of `total` experts packed, ranks warmed up, or sequences answered. */
@@ -88,6 +120,8 @@ export interface Cluster {
 }
 
 const CLOSE_MS = 5000;
+/** A rank that accuses another is believed after so long: the accused, or its death, may tell more. */
+const HEARING_MS = 300;
 const NO_LOGITS = new Float32Array(0);
 
 /**
@@ -99,6 +133,7 @@ export async function launchCluster(options: ClusterOptions): Promise<Cluster> {
   if (!Number.isInteger(ranks) || ranks < 1 || ranks > MAX_RANKS) {
     throw new InputError('--ranks', '', `${ranks} ranks asked for; expected a whole number from 1 to ${MAX_RANKS}`);
   }
+  checkOffload(options.strategy, { settings: { offloadLayers: options.offloadLayers ?? 0 } });
   sweepStaleSegments();
   const cluster = new RunningCluster(options);
   try {
@@ -114,6 +149,7 @@ class RunningCluster implements Cluster {
   readonly ranks: RankInfo[] = [];
   tuning: Tuning;
   readonly #runId = randomBytes(6).toString('hex');
+  readonly #token = randomBytes(24).toString('hex');
   readonly #processes: RankProcess[];
   readonly #loaded = new Map<number, { done: number; total: number }>();
   readonly #failure: Promise<never>;
@@ -127,8 +163,8 @@ class RunningCluster implements Cluster {
     this.#failure = new Promise((_, reject) => (this.#fail = reject));
     this.#failure.catch(() => undefined); // whoever waits for a step hears of it
     this.#processes = Array.from({ length: options.ranks }, (_, rank) =>
-      new RankProcess(rank, options.ranks, options.backendModule, options.silenceMs ?? 60_000, {
-        failed: (error) => void this.abort(error),
+      new RankProcess(rank, options, {
+        failed: (error) => this.#onFailure(rank, error),
         message: (message) => this.#onEvent(rank, message),
       }));
   }
@@ -137,11 +173,14 @@ class RunningCluster implements Cluster {
     const hellos = await this.#all((process) => process.ask({ type: 'start', setup: this.#setup(process.rank) }, 'hello', 'opening model and device'));
     this.#checkSameWeights(hellos);
     await this.#tune(hellos);
+    await this.#connect(hellos);
     const published = await this.#all((process) => process.ask({ type: 'publish' }, 'published', 'packing its experts'));
     const addresses = published.map(({ address }) => address);
-    await this.#all((process) => process.ask({ type: 'prepare', addresses, tuning: this.tuning }, 'prepared', 'loading weights onto the device'));
-    if (this.options.strategy === 'resident') for (const process of this.#processes) process.tell({ type: 'release' });
-    const warmed = await this.#warm();
+    const prepared = await this.#all((process) => process.ask({ type: 'prepare', addresses, tuning: this.tuning }, 'prepared', 'loading weights onto the device'));
+    if (this.#keepsAll) for (const process of this.#processes) process.tell({ type: 'release' });
+    const chunks = prepared.flatMap(({ chunkTokens }) => chunkTokens ?? []);
+    const warmed = await this.#warm(chunks.length === 0 ? null : Math.min(...chunks));
+    for (const process of this.#processes) process.expectSigns(this.#deadlineMs);
     this.ranks.push(...this.#processes.map(({ rank, pid }) => {
       const { adapter, software } = hellos[rank] as Reply<'hello'>;
       const { memory, gatherMs } = warmed[rank] as Reply<'warmed'>;
@@ -149,11 +188,32 @@ class RunningCluster implements Cluster {
     }));
   }
 
+  get #deadlineMs(): number {
+    return this.options.deadlineMs ?? 10_000;
+  }
+
+  /** Whether nothing is read from segments once the ranks are ready. */
+  get #keepsAll(): boolean {
+    return (this.options.offloadLayers ?? 0) === 0 && this.options.strategy !== 'asyncep' && this.options.strategy !== 'sync';
+  }
+
+  /** Where ranks exchange messages, each learns where the others are. */
+  async #connect(hellos: readonly Reply<'hello'>[]): Promise<void> {
+    const addresses = hellos.flatMap(({ address }) => address ?? []);
+    if (addresses.length < hellos.length) return;
+    await this.#all((process) => process.ask({ type: 'connect', addresses }, 'connected', 'connecting to its peers'));
+  }
+
   #setup(rank: number): RankSetup {
-    const { model, strategy, adapters = [], activations = 'f32', tune = false, dtype = null, engine = {}, stream = {}, bankBytes = null, onTrace } = this.options;
+    const {
+      model, strategy, adapters = [], activations = 'f32', tune = false, dtype = null, engine = {}, stream = {}, bankBytes = null, onTrace,
+      transport = 'shared-memory', link = null, wire = 'f32', dispatch = 'rank', kv = 'layer', deviceMemoryBytes = null, tls = null, hosts = [], offloadLayers = 0,
+    } = this.options;
     const adapter = adapters.length === 0 ? null : (adapters[rank % adapters.length] as string);
     return {
-      runId: this.#runId, rank, world: this.options.ranks, model, strategy, adapter, dtype, activations, tune, engine: { ...engine }, stream, bankBytes,
+      runId: this.#runId, rank, world: this.options.ranks, model, strategy, adapter, dtype, activations, tune, engine: { ...engine }, bankBytes,
+      stream: { deadlineMs: this.#deadlineMs, ...stream, offloadLayers }, transport, link, wire, dispatch, kv, memoryLimitBytes: deviceMemoryBytes, tls,
+      deadlineMs: this.#deadlineMs, token: this.#token, listen: hosts[rank % Math.max(1, hosts.length)]?.address ?? '127.0.0.1',
       trace: onTrace !== undefined,
     };
   }
@@ -174,12 +234,12 @@ class RunningCluster implements Cluster {
     }
   }
 
-  #warm(): Promise<Reply<'warmed'>[]> {
+  #warm(chunkTokens: number | null): Promise<Reply<'warmed'>[]> {
     let done = 0;
     const total = this.#processes.length;
     this.options.onProgress?.({ phase: 'warm-up', done, total });
     return this.#all(async (process) => {
-      const warmed = await process.ask({ type: 'warm' }, 'warmed', 'warming up');
+      const warmed = await process.ask({ type: 'warm', chunkTokens }, 'warmed', 'warming up');
       this.options.onProgress?.({ phase: 'warm-up', done: ++done, total });
       return warmed;
     });
@@ -205,24 +265,39 @@ class RunningCluster implements Cluster {
 
   async #run(sequences: readonly Uint32Array[], candidates: Uint32Array | null, { onLogits }: RunOptions): Promise<RunResult> {
     const startMs = performance.now();
-    const queue = splitIntoBatches(sequences.map(({ length }) => length), this.options.batchTokens ?? 4096);
+    const lengths = sequences.map(({ length }) => length);
     const result: RunResult = { logits: sequences.map(() => NO_LOGITS), passes: [], wallMs: 0 };
-    const answered = (batch: Batch, { logits, width, stats, memory }: Reply<'result'>): void => {
-      for (const [row, index] of batch.entries()) {
+    let done = 0;
+    const total = sequences.length;
+    const answered = (batch: Batch, { logits, width, rows, stats, memory }: Reply<'result'>): void => {
+      for (const [row, member] of (rows ?? batch.map((_, i) => i)).entries()) {
+        const index = batch[member] as number;
         const own = logits.slice(row * width, (row + 1) * width);
         result.logits[index] = own;
         onLogits?.(index, own);
       }
+      done += (rows ?? batch).length;
+      this.options.onProgress?.({ phase: 'passes', done, total });
       result.passes.push(stats);
       (this.ranks[stats.rank] as RankInfo).memory = memory;
     };
-    let done = 0;
-    const total = sequences.length;
     this.options.onProgress?.({ phase: 'passes', done, total });
-    await this.#share(queue, async (process, batch) => {
-      answered(batch, await this.#pass(process, batch.map((index) => sequences[index] as Uint32Array), candidates));
-      this.options.onProgress?.({ phase: 'passes', done: (done += batch.length), total });
-    });
+    const tokensOf = (batch: Batch): Uint32Array[] => batch.map((index) => sequences[index] as Uint32Array);
+    const kind = this.#jointKind;
+    if (kind === null) {
+      await this.#share(splitIntoBatches(lengths, this.#batchTokens, this.options.ranks), async (process, batch) => {
+        answered(batch, await this.#pass(process, this.#passes++, tokensOf(batch), candidates, null));
+      });
+    } else {
+      const shape = passShape(kind.kind, { ofAll: kind.ofAll, ranks: this.options.ranks, batchTokens: this.#batchTokens, totalTokens: lengths.reduce((sum, length) => sum + length, 0) });
+      await this.#together(jointPasses(lengths, shape), shape.inFlight, async (pass, joint) => {
+        const batchLengths = joint.map((batch) => batch.map((index) => lengths[index] as number));
+        await this.#all(async (process) => {
+          const batch = joint[joint.length === 1 ? 0 : process.rank] as Batch;
+          answered(batch, await this.#pass(process, pass, tokensOf(batch), candidates, batchLengths));
+        });
+      });
+    }
     return { ...result, wallMs: performance.now() - startMs };
   }
 
@@ -239,14 +314,33 @@ class RunningCluster implements Cluster {
     await Promise.all([first, second]);
   }
 
-  async #pass(process: RankProcess, sequences: Uint32Array[], candidates: Uint32Array | null): Promise<Reply<'result'>> {
-    const pass = this.#passes++;
+  get #batchTokens(): number {
+    return this.options.batchTokens ?? 4096;
+  }
+
+  /** How all ranks take part in every pass; null where each runs passes of its own. */
+  get #jointKind(): { readonly kind: 'own' | 'split' | 'stages'; readonly ofAll: boolean } | null {
+    const definition = rowStrategy(this.options.strategy);
+    if (definition === undefined) return this.options.transport === 'websocket' && !this.#keepsAll ? { kind: 'own', ofAll: false } : null;
+    return definition.kind === 'stages' ? { kind: 'stages', ofAll: true } : { kind: 'split', ofAll: definition.attention === 'heads' };
+  }
+
+  /** Passes of all ranks, in order, some under way at a time. */
+  async #together(passes: readonly JointPass[], inFlight: number, run: (pass: number, joint: JointPass) => Promise<void>): Promise<void> {
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      for (let joint = passes[next++]; joint !== undefined; joint = passes[next++]) await run(this.#passes++, joint);
+    };
+    await Promise.all(Array.from({ length: Math.min(inFlight, passes.length) }, lane));
+  }
+
+  async #pass(process: RankProcess, pass: number, sequences: Uint32Array[], candidates: Uint32Array | null, lengths: number[][] | null): Promise<Reply<'result'>> {
     const limitMs = this.options.passDeadlineMs ?? 600_000;
     const timer = setTimeout(() => {
       void this.abort(new RankError(process.rank, `pass ${pass} was not over after ${limitMs / 1000} s`));
     }, limitMs).unref();
     try {
-      return await process.ask({ type: 'pass', pass, sequences, candidates }, 'result', `running pass ${pass}`);
+      return await process.ask({ type: 'pass', pass, sequences, candidates, lengths }, 'result', `running pass ${pass}`);
     } finally {
       clearTimeout(timer);
     }
@@ -263,6 +357,12 @@ class RunningCluster implements Cluster {
       await this.abort(error as AsyncepError);
       throw error;
     });
+  }
+
+  /** A rank that names another one may only be the first to notice: the other's own end, should it come, is the better reason. */
+  #onFailure(reporter: number, error: AsyncepError): void {
+    if (error instanceof RankError && error.rank !== reporter && this.#ended === null) setTimeout(() => void this.abort(error), HEARING_MS);
+    else void this.abort(error);
   }
 
   /** Ends everything at once; the first reason is the one that is told. */

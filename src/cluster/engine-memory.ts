@@ -18,8 +18,11 @@ function attentionBytes(config: ModelConfig, layer: number, dtype: PackedDtype):
   return norms + biases + router + packedBytes(q + kv, hiddenSize, dtype) + packedBytes(hiddenSize, q, dtype);
 }
 
-/** Weights that every rank holds. */
-export function weightMemory(config: ModelConfig, dtype: PackedDtype): MemoryPart[] {
+/**
+ * Weights that every rank holds.
+ * @param ends of the model that the rank has: a stage of a pipeline may lack one or both
+ */
+export function weightMemory(config: ModelConfig, dtype: PackedDtype, ends = { embedding: true, head: true }): MemoryPart[] {
   const { vocabSize, hiddenSize, intermediateSize, layerIsMoe, tieWordEmbeddings } = config;
   const table = packedBytes(vocabSize, hiddenSize, dtype);
   const attention = layerIsMoe.reduce((sum, _, layer) => sum + attentionBytes(config, layer, dtype), 0);
@@ -27,10 +30,20 @@ export function weightMemory(config: ModelConfig, dtype: PackedDtype): MemoryPar
   const denseLayers = layerIsMoe.filter((isMoe) => !isMoe).length;
   const parts: MemoryPart[] = [
     { name: 'attention', where: 'device', bytes: attention },
-    { name: 'embedding', where: 'device', bytes: table },
-    { name: 'head', where: 'device', bytes: vectorBytes(hiddenSize) + (tieWordEmbeddings ? 0 : table) },
+    { name: 'embedding', where: 'device', bytes: ends.embedding || (tieWordEmbeddings && ends.head) ? table : 0 },
+    { name: 'head', where: 'device', bytes: vectorBytes(hiddenSize) + (tieWordEmbeddings || !ends.head ? 0 : table) },
   ];
   return denseLayers === 0 ? parts : [...parts, { name: 'dense', where: 'device', bytes: denseLayers * dense }];
+}
+
+/** What a rank that splits layers with others takes, from what its engine says of its workspace and `readback`'s bound. */
+export function splitMemory(parts: Readonly<Record<string, number>>, timestamps: boolean): MemoryPart[] {
+  const { workspace = 0, rope = 0, outbox = 0, inbox = 0 } = parts;
+  return [
+    { name: 'workspace', where: 'device', bytes: workspace + rope + PARAMETER_BYTES + (timestamps ? TIMESTAMP_BYTES : 0) },
+    { name: 'outbox', where: 'host', bytes: outbox },
+    { name: 'inbox', where: 'host', bytes: inbox },
+  ];
 }
 
 /** Parameters of dispatches: 1024 of 256 bytes. */

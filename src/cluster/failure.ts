@@ -5,7 +5,7 @@ import type { RankFailure } from './messages.ts';
 export function describeFailure(error: unknown): RankFailure {
   const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
   const input = error instanceof InputError ? { source: error.source, field: error.field, problem: error.problem } : null;
-  return { name, message, stack: stack ?? '', input };
+  return { name, message, stack: stack ?? '', input, rank: error instanceof RankError ? error.rank : null };
 }
 
 /** Bad input and missing adapters stay what they are, so that the command ends with their exit code; all else is the rank's failure. */
@@ -15,9 +15,10 @@ export function reviveFailure(rank: number, failure: RankFailure): AsyncepError 
   return error;
 }
 
-function revive(rank: number, { name, message, input }: RankFailure): AsyncepError {
+function revive(rank: number, { name, message, input, rank: atFault }: RankFailure): AsyncepError {
   if (input !== null) return new InputError(input.source, input.field, input.problem);
   if (name === 'AdapterError') return new AdapterError(message);
+  if (atFault !== null && atFault !== rank) return new RankError(atFault, `${message.replace(/^rank \d+: /, '')} (seen by rank ${rank})`);
   const prefix = `rank ${rank}: `;
   return new RankError(rank, message.startsWith(prefix) ? message.slice(prefix.length) : message);
 }

@@ -3,6 +3,9 @@ import { z } from 'zod';
 import type { StreamSettings } from '../strategy/context.ts';
 import { STRATEGIES } from '../strategy/index.ts';
 import { TRACKS } from '../trace/events.ts';
+import { KV_MODES } from '../engine/index.ts';
+import { DISPATCHES } from '../engine/split/shape.ts';
+import { WIRE_DTYPES } from '../runtime/kernels/exchange.ts';
 
 /** Where a rank finds its weights. */
 export const modelSourceSchema = z.discriminatedUnion('kind', [
@@ -12,6 +15,9 @@ export const modelSourceSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('random-config'), config: z.record(z.string(), z.unknown()), seed: z.number().int() }),
 ]);
 export type ModelSource = z.infer<typeof modelSourceSchema>;
+
+export const TRANSPORTS = ['shared-memory', 'websocket'] as const;
+export type TransportKind = (typeof TRANSPORTS)[number];
 
 export const ACTIVATIONS = ['f32', 'f16', 'auto'] as const;
 export type Activations = (typeof ACTIVATIONS)[number];
@@ -34,6 +40,25 @@ export const setupSchema = z.object({
   /** Options of the engine, passed on as they are. */
   engine: z.record(z.string(), z.unknown()),
   stream: z.custom<Partial<StreamSettings>>((value) => typeof value === 'object' && value !== null),
+  /** How bytes come to peers. */
+  transport: z.enum(TRANSPORTS),
+  /** Shapes all bytes between ranks; null: as fast as they go. */
+  link: z.object({ bytesPerSecond: z.number().positive(), latencyMs: z.number().nonnegative() }).nullable(),
+  /** Element type of activations between ranks. */
+  wire: z.enum(WIRE_DTYPES),
+  dispatch: z.enum(DISPATCHES),
+  /** How long keys and values are kept. */
+  kv: z.enum(KV_MODES),
+  /** Most bytes of device memory; null: as much as there is. */
+  memoryLimitBytes: z.number().positive().nullable(),
+  /** A peer that is silent for so long is given up. */
+  deadlineMs: z.number().positive(),
+  /** Shown by ranks to each other. */
+  token: z.string(),
+  /** Where the rank listens (WebSocket). */
+  listen: z.string(),
+  /** PEM files (WebSocket over TLS); null: plain. */
+  tls: z.object({ cert: z.string(), key: z.string(), ca: z.string() }).nullable(),
   /** Largest bank, bytes; null: what the adapter can bind. */
   bankBytes: z.number().positive().nullable(),
   /** Report events for the timeline. */
@@ -51,11 +76,20 @@ const count = z.number().int().nonnegative();
 export const toRankSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('start'), setup: setupSchema }),
   z.object({ type: z.literal('tune') }),
+  z.object({ type: z.literal('connect'), addresses: z.array(z.string()) }),
   z.object({ type: z.literal('publish') }),
   z.object({ type: z.literal('prepare'), addresses: z.array(z.string()), tuning: tuningSchema }),
   z.object({ type: z.literal('release') }),
-  z.object({ type: z.literal('warm') }),
-  z.object({ type: z.literal('pass'), pass: count, sequences: z.array(tokens), candidates: tokens.nullable() }),
+  z.object({
+    type: z.literal('warm'),
+    /** The smallest chunk of all ranks, where they compute batches together. */
+    chunkTokens: z.number().positive().nullable(),
+  }),
+  z.object({
+    type: z.literal('pass'), pass: count, sequences: z.array(tokens), candidates: tokens.nullable(),
+    /** Where ranks compute a batch together: lengths of each rank's sequences, or one list of all. */
+    lengths: z.array(z.array(count)).nullable(),
+  }),
   z.object({ type: z.literal('close') }),
 ]);
 export type ToRank = z.infer<typeof toRankSchema>;
@@ -78,6 +112,13 @@ const passStats = z.object({
   waitedMs: z.number(),
   exposedMs: z.number(),
   hostBytes: z.number(),
+  /** Bytes over the link: experts, or activations. */
+  sentBytes: z.number(),
+  receivedBytes: z.number(),
+  /** Time in which a transfer of this rank was under way. */
+  transferMs: z.number(),
+  /** (token, expert) pairs that this rank computed. */
+  expertRows: z.number(),
   /** Whatever else the engine counted. */
   engine: z.record(z.string(), z.unknown()),
 });
@@ -95,21 +136,27 @@ const traceEvent = z.object({
 
 export const fromRankSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('heartbeat') }),
-  z.object({ type: z.literal('hello'), adapter: z.string(), tuningKey: z.string(), software: z.boolean(), modelHash: z.string() }),
+  z.object({ type: z.literal('hello'), adapter: z.string(), tuningKey: z.string(), software: z.boolean(), modelHash: z.string(), address: z.string().nullable() }),
   z.object({ type: z.literal('tuned'), tuning: z.unknown() }),
   z.object({ type: z.literal('progress'), phase: z.enum(['loading', 'preparing']), done: count, total: count }),
   z.object({ type: z.literal('published'), address: z.string() }),
-  z.object({ type: z.literal('prepared') }),
+  z.object({ type: z.literal('connected') }),
+  z.object({ type: z.literal('prepared'), chunkTokens: z.number().positive().nullable() }),
   z.object({
     type: z.literal('warmed'), memory: z.array(memoryRow),
     /** t_EP: time of the slowest gather of a layer in the last warm-up pass, segment to slot; 0 where nothing is gathered. */
     gatherMs: z.number(),
   }),
-  z.object({ type: z.literal('result'), pass: count, logits: z.custom<Float32Array>((value) => value instanceof Float32Array, 'expected a Float32Array'), width: count, stats: passStats, memory: z.array(memoryRow) }),
+  z.object({ type: z.literal('result'), pass: count, logits: z.custom<Float32Array>((value) => value instanceof Float32Array, 'expected a Float32Array'), width: count,
+    /** Which of the batch's sequences the rows are of; null: all, in order. */
+    rows: z.array(count).nullable(),
+    stats: passStats, memory: z.array(memoryRow) }),
   z.object({ type: z.literal('trace'), events: z.array(traceEvent) }),
   z.object({
     type: z.literal('failed'),
     error: z.object({
+      /** The rank at fault, where one is known. */
+      rank: count.nullable(),
       name: z.string(), message: z.string(), stack: z.string(),
       /** Parts of an InputError, to make it anew. */
       input: z.object({ source: z.string(), field: z.string(), problem: z.string() }).nullable(),

@@ -1,10 +1,11 @@
 /** One rank: does what the coordinator says, step by step, and ends when it is told to, fails, or is left alone. */
-import { SharedMemoryTransport } from '../collective/shared-memory.ts';
+import type { Messenger } from '../collective/messenger.ts';
 import { partitionExperts, type ExpertRange } from '../collective/partition.ts';
 import type { ShardReader } from '../collective/transport.ts';
 import type { TraceEvent } from '../trace/events.ts';
 import type { BackendHooks, OpenBackend, RankBackend } from './backend.ts';
 import { describeFailure } from './failure.ts';
+import { openLinks, type RankLinks } from './links.ts';
 import type { FromRank, PassStats, RankSetup, ToRank } from './messages.ts';
 
 const HEARTBEAT_MS = 500;
@@ -21,15 +22,17 @@ type Message<T extends ToRank['type']> = Extract<ToRank, { type: T }>;
 /** Serves `channel` until the coordinator says `close` or a step fails; then everything the rank held is released. */
 export async function runRank(channel: RankChannel, openBackend: OpenBackend): Promise<'closed' | 'failed'> {
   const rank = new Rank(channel, openBackend);
+  let failure: unknown;
   const heartbeat = setInterval(() => channel.send({ type: 'heartbeat' }), HEARTBEAT_MS);
   try {
     await serve(channel, rank);
     return 'closed';
   } catch (error) {
+    failure = error;
     channel.send({ type: 'failed', error: describeFailure(error) });
     return 'failed';
   } finally {
-    await rank.close().catch(() => undefined);
+    await rank.close(failure).catch(() => undefined);
     clearInterval(heartbeat);
   }
 }
@@ -51,7 +54,8 @@ const epochUs = (ms: number): number => (performance.timeOrigin + ms) * 1000;
 class Rank {
   #setup: RankSetup | null = null;
   #backend: RankBackend | null = null;
-  #transport: SharedMemoryTransport | null = null;
+  #links: RankLinks | null = null;
+  #messenger: Messenger | null = null;
   #readers: ShardReader[] = [];
   #events: TraceEvent[] = [];
   #failPass!: (error: unknown) => void;
@@ -67,10 +71,11 @@ class Rank {
     switch (message.type) {
       case 'start': return this.#start(message);
       case 'tune': return this.channel.send({ type: 'tuned', tuning: await this.#open.tune() });
+      case 'connect': return this.#connect(message);
       case 'publish': return this.#publish();
       case 'prepare': return this.#prepare(message);
       case 'release': return this.#release();
-      case 'warm': return this.#warm();
+      case 'warm': return this.#warm(message);
       // Not awaited: the next pass is recorded while this one computes.
       case 'pass': return void this.#forward(message).catch(this.#failPass);
       default: message satisfies never;
@@ -86,13 +91,28 @@ class Rank {
     this.#setup = setup;
     const hooks: BackendHooks = { trace: setup.trace ? (event) => this.#record(event) : () => undefined };
     const backend = (this.#backend = await this.openBackend(setup, hooks));
-    this.#transport = new SharedMemoryTransport(setup.rank, setup.runId);
+    const links = (this.#links = openLinks(setup, backend.shard));
+    const address = backend.needsMessenger ? await links.messages.listen() : null;
     const { adapter, software, geometry, tuningKey } = backend;
-    this.channel.send({ type: 'hello', adapter, software, tuningKey, modelHash: geometry.modelHash });
+    this.channel.send({ type: 'hello', adapter, software, tuningKey, modelHash: geometry.modelHash, address });
   }
 
-  #record({ track, name, startMs, durationMs, layer, pass }: Parameters<BackendHooks['trace']>[0]): void {
-    const args: Record<string, string | number> = { pass, ...(layer === undefined ? {} : { layer }), ...(track === 'slot' ? { kind: 'copy' } : {}) };
+  async #connect({ addresses }: Message<'connect'>): Promise<void> {
+    this.#messenger = await this.#ways.messages.connect(addresses);
+    this.channel.send({ type: 'connected' });
+  }
+
+  get #ways(): RankLinks {
+    if (this.#links === null) throw new Error('a message came before "start"');
+    return this.#links;
+  }
+
+  #record(event: Parameters<BackendHooks['trace']>[0]): void {
+    const { track, name, startMs, durationMs, layer, pass } = event;
+    const bytes = 'bytes' in event ? event.bytes : undefined;
+    const args: Record<string, string | number> = {
+      pass, ...(layer === undefined ? {} : { layer }), ...(bytes === undefined ? {} : { bytes }), ...(track === 'slot' ? { kind: 'copy' } : {}),
+    };
     this.#events.push({
       name, rank: (this.#setup as RankSetup).rank, track,
       startUs: epochUs(startMs), durationUs: durationMs * 1000, args,
@@ -100,11 +120,11 @@ class Rank {
   }
 
   async #publish(): Promise<void> {
-    const { geometry } = this.#open;
-    const own = partitionExperts(geometry.numExperts, geometry.world)[(this.#setup as RankSetup).rank] as ExpertRange;
+    const { geometry, shard } = this.#open;
+    const own = partitionExperts(geometry.numExperts, geometry.world)[shard] as ExpertRange;
     const total = geometry.layers.length * own.count;
     let done = 0;
-    const address = await (this.#transport as SharedMemoryTransport).publish(geometry, async (layer, expert) => {
+    const address = await this.#ways.weights.publish(geometry, async (layer, expert) => {
       const packed = await this.#open.pack(layer, expert);
       this.channel.send({ type: 'progress', phase: 'loading', done: ++done, total });
       return packed;
@@ -113,38 +133,42 @@ class Rank {
   }
 
   async #prepare({ addresses, tuning }: Message<'prepare'>): Promise<void> {
-    const transport = this.#transport as SharedMemoryTransport;
-    for (const [peer, address] of addresses.entries()) this.#readers.push(await transport.open(peer, address, this.#open.geometry));
-    await this.#open.prepare(this.#readers, tuning[this.#open.tuningKey] ?? null);
-    this.channel.send({ type: 'prepared' });
+    const { geometry } = this.#open;
+    // What a world of one reads is its own.
+    const shards = geometry.world === 1 ? addresses.slice((this.#setup as RankSetup).rank).slice(0, 1) : addresses;
+    for (const [peer, address] of shards.entries()) this.#readers.push(await this.#ways.weights.open(peer, address, geometry));
+    const chunkTokens = await this.#open.prepare(this.#readers, tuning[this.#open.tuningKey] ?? null, this.#messenger);
+    this.channel.send({ type: 'prepared', chunkTokens });
   }
 
   /** All ranks hold every expert on their device: the segments have done their work. */
   async #release(): Promise<void> {
     for (const reader of this.#readers.splice(0)) await reader.close();
-    await this.#transport?.close();
+    await this.#links?.weights.close();
   }
 
-  async #warm(): Promise<void> {
-    await this.#open.warm();
+  async #warm({ chunkTokens }: Message<'warm'>): Promise<void> {
+    await this.#open.warm(chunkTokens);
     const layers = this.#open.takeStats().layers.filter(({ gathers }) => gathers > 0);
     const gatherMs = Math.max(0, ...layers.map((counts) => (counts.gatherMs + counts.copyMs) / counts.gathers));
     this.#sendEvents();
     this.channel.send({ type: 'warmed', memory: this.#open.memory(), gatherMs });
   }
 
-  async #forward({ pass, sequences, candidates }: Message<'pass'>): Promise<void> {
+  async #forward({ pass, sequences, candidates, lengths }: Message<'pass'>): Promise<void> {
     const startMs = performance.now();
-    const { logits, width, flops, engine } = await this.#open.forward({ sequences, candidates }, pass);
+    const { logits, width, rows = null, flops, expertRows, engine } = await this.#open.forward({ sequences, candidates, ...(lengths && { lengths }) }, pass);
     const wallMs = performance.now() - startMs;
-    const { gatherMs, copyMs, waitedMs, exposedMs, hostBytes } = this.#open.takeStats().total;
+    const { gatherMs, copyMs, waitedMs, hostBytes } = this.#open.takeStats().total;
+    const { sentBytes, receivedBytes, transferMs, exposedMs } = this.#open.takeLinkStats();
     const stats: PassStats = {
       pass, rank: (this.#setup as RankSetup).rank, sequences: sequences.length,
       tokens: sequences.reduce((sum, { length }) => sum + length, 0), flops,
-      startEpochMs: performance.timeOrigin + startMs, wallMs, gatherMs, copyMs, waitedMs, exposedMs, hostBytes, engine,
+      startEpochMs: performance.timeOrigin + startMs, wallMs, gatherMs, copyMs, waitedMs, exposedMs, hostBytes,
+      sentBytes, receivedBytes, transferMs, expertRows, engine,
     };
     this.#sendEvents();
-    this.channel.send({ type: 'result', pass, logits, width, stats, memory: this.#open.memory() });
+    this.channel.send({ type: 'result', pass, logits, width, rows: rows && [...rows], stats, memory: this.#open.memory() });
   }
 
   #sendEvents(): void {
@@ -152,7 +176,9 @@ class Rank {
     this.#events = [];
   }
 
-  async close(): Promise<void> {
+  /** @param failure what peers are told */
+  async close(failure?: unknown): Promise<void> {
+    await this.#links?.messages.close(failure instanceof Error ? failure : undefined);
     await this.#backend?.close();
     await this.#release();
   }

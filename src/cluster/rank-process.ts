@@ -1,6 +1,7 @@
 /** The coordinator's side of one rank: messages out, replies in, and an eye on whether it lives. */
 import type { ChildProcess } from 'node:child_process';
 import { type AsyncepError, RankError } from '../errors.ts';
+import type { ClusterOptions } from './cluster.ts';
 import { reviveFailure } from './failure.ts';
 import { fromRankSchema, type FromRank, type ToRank } from './messages.ts';
 import { spawnRank } from './spawn.ts';
@@ -18,6 +19,8 @@ export interface RankEvents {
 const STDERR_LINES = 20;
 /** A process that is only just being born may take its time on a busy machine. */
 const BIRTH_MS = 60_000;
+/** A driver that compiles may block a rank for a while. */
+const START_SILENCE_MS = 60_000;
 const DRIVER_NOISE = /artificially reduced from/;
 
 interface Expected {
@@ -40,20 +43,20 @@ export class RankProcess {
   /** Replies that are due, by {@link replyKey}. */
   readonly #expected = new Map<string, Expected>();
   #lastSignMs = performance.now();
+  #silenceMs: number;
   #born = false;
   #error: AsyncepError | null = null;
   /** Why it was told to end; what ends afterwards is no failure of the rank. */
   #ending: AsyncepError | null = null;
 
-  /** @param silenceMs how long a living rank may be silent (it gives a sign of life twice a second) */
+  /** @param silenceMs of the options: how long a living rank may be silent (it gives a sign of life twice a second) */
   constructor(
     readonly rank: number,
-    world: number,
-    backendModule: string | undefined,
-    silenceMs: number,
+    { ranks, backendModule, silenceMs = START_SILENCE_MS, hosts = [] }: Pick<ClusterOptions, 'ranks' | 'backendModule' | 'silenceMs' | 'hosts'>,
     private readonly events: RankEvents,
   ) {
-    this.#child = spawnRank(world, backendModule);
+    this.#silenceMs = silenceMs;
+    this.#child = spawnRank(ranks, backendModule, hosts[rank % Math.max(1, hosts.length)]?.command);
     this.pid = this.#child.pid ?? -1;
     this.gone = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -67,7 +70,7 @@ export class RankProcess {
     });
     this.#child.on('message', (message) => this.#onMessage(message));
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#onStderr(text));
-    this.#watchdog = setInterval(() => this.#checkSilence(silenceMs), Math.min(1000, silenceMs / 4));
+    this.#watchdog = setInterval(() => this.#checkSilence(), Math.min(1000, silenceMs / 4));
     this.#watchdog.unref();
   }
 
@@ -136,7 +139,13 @@ export class RankProcess {
     this.#fail(new RankError(this.rank, `ended with ${how} while ${this.#doing}${said}`));
   }
 
-  #checkSilence(silenceMs: number): void {
+  /** From now on a rank may be silent for so long and no longer. */
+  expectSigns(silenceMs: number): void {
+    this.#silenceMs = Math.min(this.#silenceMs, silenceMs);
+  }
+
+  #checkSilence(): void {
+    const silenceMs = this.#silenceMs;
     const silentMs = performance.now() - this.#lastSignMs;
     if (silentMs > (this.#born ? silenceMs : Math.max(silenceMs, BIRTH_MS))) this.#fail(new RankError(this.rank, `gave no sign of life for ${(silentMs / 1000).toFixed(1)} s while ${this.#doing}`));
   }

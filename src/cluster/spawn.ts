@@ -1,5 +1,5 @@
 /** How a rank process is started. */
-import { fork, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -20,10 +20,14 @@ function loaderArguments(): string[] {
  */
 export const rankThreads = (world: number, cores: number = availableParallelism()): number => Math.max(1, Math.floor(cores / world));
 
-/** Starts one rank; its standard error is piped, its standard output goes nowhere (it belongs to the command's results). */
-export function spawnRank(world: number, backendModule: string | undefined): ChildProcess {
-  return fork(entry, backendModule === undefined ? [] : [backendModule], {
-    execArgv: loaderArguments(),
+/**
+ * Starts one rank; its standard error is piped, its standard output goes nowhere (it belongs to the command's results).
+ * @param command put before the command line; it must hand file descriptors and environment on
+ */
+export function spawnRank(world: number, backendModule: string | undefined, command: readonly string[] = []): ChildProcess {
+  const [program, ...wrapping] = [...command, process.execPath];
+  const args = [...wrapping, ...loaderArguments(), entry, ...(backendModule === undefined ? [] : [backendModule])];
+  return spawn(program as string, args, {
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: { LP_NUM_THREADS: String(rankThreads(world)), ...process.env },

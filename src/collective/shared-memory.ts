@@ -11,17 +11,19 @@ export class SharedMemoryTransport implements Transport {
   /**
    * @param runId letters and digits that name the run; part of every file's name
    * @param folder where segments stand; /dev/shm unless told otherwise
+   * @param shard which part of the geometry it publishes; its own rank's unless what a rank keeps is a world of its own
    */
   constructor(
     readonly rank: number,
     private readonly runId: string,
     private readonly folder: string = segmentFolder(),
+    private readonly shard = rank,
   ) {}
 
   /** @returns the path of the segment */
   async publish(geometry: ShardGeometry, pack: PackExpert): Promise<string> {
     const path = segmentPath(this.runId, this.rank, this.folder);
-    await writeSegment(path, geometry, this.rank, pack);
+    await writeSegment(path, geometry, this.shard, pack);
     this.#published = path;
     return path;
   }

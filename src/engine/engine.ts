@@ -124,6 +124,11 @@ export class Engine {
     return { gpu: this.gpu, recorder: this.recorder, config: this.config, plan: this.plan, work: work.buffers, rope, count };
   }
 
+  /** Device memory of rows between stages, bytes. */
+  get stageBytes(): number {
+    return this.stage?.deviceBytes ?? 0;
+  }
+
   private get isFirst(): boolean {
     return this.stage?.links.receive === undefined;
   }
@@ -175,6 +180,13 @@ export class Engine {
     return received;
   }
 
+  /** Runs `relay` while no pass is being recorded: a rank without work takes part in what its peers gather. */
+  between(relay: () => Promise<void>): Promise<void> {
+    const relayed = this.recording.then(relay);
+    this.recording = relayed.catch(() => undefined);
+    return relayed;
+  }
+
   /** Layers' intervals on the device since the last call; empty without timestamps. */
   async takeIntervals(): Promise<DeviceInterval[]> {
     return (await this.timestamps?.take()) ?? [];
@@ -206,7 +218,8 @@ export class Engine {
     if (this.isLast) {
       recordHead(ctx, this.weights, sequences.length, candidates);
       ctx.count(headFlops(this.config, sequences.length, candidates));
-      return this.readback.take(this.recorder, ctx.work.logits, sequences.length * logitsPerSequence(this.config, candidates));
+      const read = this.readback.take(this.recorder, ctx.work.logits, sequences.length * logitsPerSequence(this.config, candidates));
+      return this.stage === undefined ? read : () => (this.stage as StageMail).links.computing(read());
     }
     const send = (this.stage as StageMail).recordSent(ctx, number, totalTokens);
     return async () => {

@@ -32,6 +32,11 @@ export class RopeTable {
     private readonly config: ModelConfig,
   ) {}
 
+  /** Bytes of the table as it is. */
+  get size(): { readonly rope: number } {
+    return { rope: this.table?.size ?? 0 };
+  }
+
   /** The table for at least `positions` positions. The one it replaces is freed: nothing that uses it may be unsubmitted. */
   buffer(positions: number): GPUBuffer {
     if (this.table && positions <= this.positions) return this.table;

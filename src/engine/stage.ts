@@ -62,6 +62,11 @@ export class StageMail {
     };
   }
 
+  /** Bytes of rows on the device. */
+  get deviceBytes(): number {
+    return this.#wireRows?.size ?? 0;
+  }
+
   #take(free: GPUBuffer[], label: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer {
     const at = free.findIndex(({ size }) => size >= bytes);
     if (at >= 0) return free.splice(at, 1)[0] as GPUBuffer;

@@ -73,8 +73,8 @@ export interface RowRankOptions {
   readonly weights: ModelWeights;
   readonly view: ModelWeights;
   readonly messenger: Messenger;
-  /** Of the rank's own experts. */
-  readonly stream: SlotStream;
+  /** The stream of the rank's own experts, for one pass. */
+  readonly passStream: () => SlotStream;
   readonly weightDtype: PackedDtype;
   readonly wire: WireDtype;
   readonly dispatch: Dispatch;
@@ -94,6 +94,8 @@ export interface RowRank {
   /** Since the last call. */
   takeActivity(): { transferMs: number; exposedMs: number; bytes: ExchangeBytes };
   takeIntervals(): Promise<DeviceInterval[]>;
+  /** Workspace by its parts, bytes: what the engine computes from the largest batches so far. */
+  workspaceBytes(): Readonly<Record<string, number>>;
 }
 
 export async function createRowRank(options: RowRankOptions): Promise<RowRank> {
@@ -103,10 +105,10 @@ export async function createRowRank(options: RowRankOptions): Promise<RowRank> {
   return Object.assign(engine, { takeActivity: () => ({ ...activity.take(), bytes: exchange.takeBytes() }) });
 }
 
-type EngineOfRank = Pick<RowRank, 'chunkTokens' | 'forward' | 'takeIntervals'>;
+type EngineOfRank = Omit<RowRank, 'takeActivity'>;
 
 async function splitRank(options: RowRankOptions, definition: Extract<RowStrategyDefinition, { kind: 'split' }>, exchange: MessengerExchange, activity: Activity): Promise<EngineOfRank> {
-  const { gpu, weights, view, wire, dispatch, stream, weightDtype, plan, kv, chunkTokens, timestamps } = options;
+  const { gpu, weights, view, wire, dispatch, passStream, weightDtype, plan, kv, chunkTokens, timestamps } = options;
   const { numExperts, numExpertsPerTok: topK } = weights.config;
   const { rank, world } = exchange;
   const { owned } = definition.part(weights.config, rank, world);
@@ -117,13 +119,14 @@ async function splitRank(options: RowRankOptions, definition: Extract<RowStrateg
   return {
     get chunkTokens() { return engine.chunkTokens; },
     set chunkTokens(tokens: number) { engine.chunkTokens = tokens; },
-    forward: ({ sequences, ...batch }) => engine.forward({ ...batch, sequences: sequences.map((tokens) => ({ tokens })) }, stream),
+    forward: ({ sequences, ...batch }) => engine.forward({ ...batch, sequences: sequences.map((tokens) => ({ tokens })) }, passStream()),
     takeIntervals: () => engine.takeIntervals(),
+    workspaceBytes: () => ({ ...engine.memory() }),
   };
 }
 
 async function stageRank(options: RowRankOptions, exchange: MessengerExchange, activity: Activity): Promise<EngineOfRank> {
-  const { gpu, view, wire, stream, weightDtype, plan, kv, chunkTokens, timestamps } = options;
+  const { gpu, view, wire, passStream, weightDtype, plan, kv, chunkTokens, timestamps } = options;
   const { rank, world } = exchange;
   const step = (pass: number): ExchangeStep => ({ op: 'stage', pass, step: 0, layer: 0 });
   const engine: Engine = await createEngine(gpu, view, {
@@ -138,7 +141,7 @@ async function stageRank(options: RowRankOptions, exchange: MessengerExchange, a
   return {
     chunkTokens: engine.chunkTokens,
     forward: async ({ pass, sequences, candidates }) => {
-      const { logits, stats } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, stream, pass);
+      const { logits, stats } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, passStream(), pass);
       const isLast = rank === world - 1;
       return {
         logits, sequences: isLast ? [...sequences.keys()] : [], flops: stats.flops, expertRows: expertRowsOf(view, sequences, isLast),
@@ -146,6 +149,7 @@ async function stageRank(options: RowRankOptions, exchange: MessengerExchange, a
       };
     },
     takeIntervals: () => engine.takeIntervals(),
+    workspaceBytes: () => ({ 'wire rows': engine.stageBytes }),
   };
 }
 

@@ -41,6 +41,8 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
   let tuned: unknown = null;
   return {
     geometry,
+    shard: setup.rank,
+    needsMessenger: false,
     adapter: setup.adapter ?? 'fake',
     tuningKey: setup.adapter ?? 'fake',
     software: true,
@@ -56,6 +58,7 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
         const { first, count } = reader.range;
         for (const layer of geometry.layers) await reader.read(layer, first, count, new Uint8Array(count * geometry.expertBytes));
       }
+      return null;
     },
     warm: () => step('warm'),
     // Logits: the first token of each sequence, the rank, its tuning, the number of sequences of the batch.
@@ -66,9 +69,10 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
       hooks.trace({ track: 'compute', name: 'pass', startMs, durationMs: performance.now() - startMs, layer: 0, pass });
       const by = (tuned as { by: number }).by;
       const rows = sequences.map((tokens) => [tokens[0] as number, setup.rank, by, sequences.length, candidates?.length ?? 0]);
-      return { logits: Float32Array.from(rows.flat()), width: 5, flops: 10 * sequences.length, engine: { kind: 'fake' } };
+      return { logits: Float32Array.from(rows.flat()), width: 5, flops: 10 * sequences.length, expertRows: 0, engine: { kind: 'fake' } };
     },
     memory: () => [{ name: 'slots', where: 'device', expectedBytes: 8, allocatedBytes: 8 }],
+    takeLinkStats: () => ({ sentBytes: 0, receivedBytes: 0, transferMs: 0, exposedMs: 0 }),
     takeStats: () => new StreamCounter().take(),
     close: async () => undefined,
   };

@@ -53,21 +53,21 @@ describe('a cluster', () => {
     expect(cluster.ranks.map(({ rank, adapter, memory }) => [rank, adapter, memory[0]?.name])).toEqual([0, 1, 2].map((rank) => [rank, 'fake', 'slots']));
     const came: number[] = [];
     const startMs = performance.now();
-    const result = await cluster.run(tokens(20), Uint32Array.of(1, 2), { onLogits: (sequence) => came.push(sequence) });
-    expect(result.logits.map((row) => row[0])).toEqual(Array.from({ length: 20 }, (_, i) => i));
+    const result = await cluster.run(tokens(24), Uint32Array.of(1, 2), { onLogits: (sequence) => came.push(sequence) });
+    expect(result.logits.map((row) => row[0])).toEqual(Array.from({ length: 24 }, (_, i) => i));
     expect(new Set(result.logits.map((row) => row[1]))).toEqual(new Set([0, 1, 2]));
     expect(result.logits.every((row) => row.length === 5 && row[2] === 0 && row[3] === 2 && row[4] === 2)).toBe(true);
-    expect(came.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i));
-    expect(result.passes).toHaveLength(10);
-    expect(result.passes.reduce((sum, { tokens: count }) => sum + count, 0)).toBe(80);
+    expect(came.sort((a, b) => a - b)).toEqual(Array.from({ length: 24 }, (_, i) => i));
+    expect(result.passes).toHaveLength(12);
+    expect(result.passes.reduce((sum, { tokens: count }) => sum + count, 0)).toBe(96);
     // On the shared clock every event lies within the run.
-    expect(events).toHaveLength(10);
+    expect(events).toHaveLength(12);
     for (const { startUs, durationUs } of events) {
       expect(startUs / 1000).toBeGreaterThan(startMs - 5);
       expect((startUs + durationUs) / 1000).toBeLessThan(performance.now() + 5);
     }
     expect(progress.findLast(({ phase }) => phase === 'loading')).toEqual({ phase: 'loading', done: 15, total: 15 });
-    expect(progress.at(-1)).toEqual({ phase: 'passes', done: 20, total: 20 });
+    expect(progress.at(-1)).toEqual({ phase: 'passes', done: 24, total: 24 });
     // No batch at all; one batch, so that two ranks have none; the whole vocabulary.
     expect((await cluster.run([], null)).logits).toEqual([]);
     expect((await cluster.run(tokens(1), null)).logits[0]?.[4]).toBe(0);
@@ -109,8 +109,7 @@ describe('a failing rank ends the run with an error that names it', () => {
     const pids = cluster.ranks.map(({ pid }) => pid);
     const run = problem(cluster.run(tokens(4), null));
     setTimeout(() => process.kill(pids[1] as number, 'SIGKILL'), 100);
-    // One batch only: rank 0 runs it, rank 1 waits.
-    expect(await run).toBe('RankError: rank 1: ended with signal SIGKILL while waiting for work');
+    expect(await run).toBe('RankError: rank 1: ended with signal SIGKILL while running pass 1');
     expect(pids.filter(isAlive)).toEqual([]);
     expect(segments()).toEqual([]);
     expect(await problem(cluster.run(tokens(4), null))).toContain('rank 1: ended with signal SIGKILL');

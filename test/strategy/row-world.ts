@@ -48,7 +48,7 @@ export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32
       rank: 0, geometry, readers: [reader], bankBytes: 3 * geometry.expertBytes, settings: { offloadLayers },
     });
     streams.push(stream);
-    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, stream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }) }));
+    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, passStream: () => stream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }) }));
   }
   const chunk = Math.min(...ranks.map((rank) => rank.chunkTokens));
   for (const rank of ranks) rank.chunkTokens = chunk;

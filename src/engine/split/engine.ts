@@ -22,7 +22,7 @@ import { ownedBatch, recordSplitLayers, type OwnedBatch } from './pass.ts';
 import { RowMail } from './row-mail.ts';
 import { planOwnSequences, planSharedSequences } from './row-plan.ts';
 import type { SplitShape } from './shape.ts';
-import { chunkCapacity, fitSplitChunk, SplitWorkspace, type SplitCapacity } from './workspace.ts';
+import { chunkCapacity, fitSplitChunk, splitSizes, SplitWorkspace, type SplitCapacity } from './workspace.ts';
 
 export interface SplitEngineOptions {
   readonly plan?: KernelPlan;
@@ -54,6 +54,14 @@ export interface SplitResult {
   readonly endMs: number;
 }
 
+/** Bytes by part. */
+export interface SplitMemory {
+  readonly workspace: number;
+  readonly rope: number;
+  readonly outbox: number;
+  readonly inbox: number;
+}
+
 /** One pass under way. */
 interface Lane {
   readonly mail: RowMail;
@@ -70,6 +78,7 @@ export class SplitEngine {
   private readonly readback: Readback;
   private readonly owners: GPUBuffer;
   private readonly free: Lane[] = [];
+  private readonly lanes: Lane[] = [];
   /** Most tokens of a chunk; every rank must use the smallest of all ranks'. */
   chunkTokens: number;
 
@@ -116,7 +125,7 @@ export class SplitEngine {
   async forward(batch: SplitBatch, stream: SlotStream): Promise<SplitResult> {
     checkBatch(batch, this.config);
     const startMs = performance.now();
-    const lane = this.free.pop() ?? { mail: new RowMail(this.gpu, this.recorder, this.exchange, this.options.activity), work: undefined };
+    const lane = this.free.pop() ?? this.addLane();
     const { logits, sequences, flops, expertRows } = await this.run(lane, batch, stream);
     this.free.push(lane);
     return { logits, sequences, flops, expertRows, startMs, endMs: performance.now() };
@@ -132,9 +141,12 @@ export class SplitEngine {
     let flops = 0;
     const counts = { expertRows: 0 };
     const begin = (layer: number): void => this.recorder.begin(`pass ${batch.pass} layer ${layer}`);
-    const { gpu, recorder, config, plan, shape, owners } = this;
+    const { gpu, recorder, config, plan, shape, owners, rope } = this;
+    const positions = positionsOf(packed);
     const ctx: SplitContext = {
-      gpu, recorder, config, plan, shape, owners, counts, work, rope: this.rope.buffer(positionsOf(packed)), count: (n) => { flops += n; },
+      gpu, recorder, config, plan, shape, owners, counts, work, count: (n) => { flops += n; },
+      // Another pass may have had the table grown meanwhile.
+      get rope() { return rope.buffer(positions); },
       swap: swapper(lane.mail, begin, batch.pass),
     };
     recorder.begin(`pass ${batch.pass} embedding`);
@@ -149,6 +161,21 @@ export class SplitEngine {
     const logits = new Float32Array(owned.sequences.length * columns);
     for (const [i, { row }] of owned.sequences.entries()) logits.set(rows.subarray(row * columns, (row + 1) * columns), i * columns);
     return { logits, sequences: owned.sequences.map(({ sequence }) => sequence), flops, ...counts };
+  }
+
+  private addLane(): Lane {
+    const lane = { mail: new RowMail(this.gpu, this.recorder, this.exchange, this.options.activity), work: undefined };
+    this.lanes.push(lane);
+    return lane;
+  }
+
+  /** What passes take, computed from the largest batch so far of each that was under way at a time. */
+  memory(): SplitMemory {
+    const { config, plan, shape, lanes } = this;
+    const words = (sizes: Record<string, number>): number => Object.values(sizes).reduce((sum, bytes) => sum + Math.max(4, Math.ceil(bytes / 4) * 4), 0);
+    const workspace = lanes.reduce((sum, { work }) => sum + (work ? words(splitSizes(config, plan, shape, work.capacity)) : 0), 0);
+    const mail = (which: 'outbox' | 'inbox'): number => lanes.reduce((sum, lane) => sum + lane.mail.hostBytes[which], 0);
+    return { workspace: workspace + config.numExperts * 4, ...this.rope.size, outbox: mail('outbox'), inbox: mail('inbox') };
   }
 
   private own({ lengths }: SplitBatch, packed: PackedBatch): OwnedBatch {

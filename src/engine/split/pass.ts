@@ -82,6 +82,7 @@ export async function recordSplitLayers(parts: SplitPassParts, stream: SlotStrea
     if (count === 0) continue;
     recordEmbedding(ctx, weights, { count, tokens: slice(ctx.work.ownTokens, c * chunkStride * 4, count * 4), x: residualRows(ctx.config, ctx.work.x, c * chunkStride, count) });
   }
+  ctx.recorder.submit(); // whatever is recorded is submitted before another pass may go on
   const lastLayer = weights.layers.length - 1;
   for (const [index, layer] of weights.layers.entries()) {
     const slot = layer.dense ? undefined : await stream.ready(index);

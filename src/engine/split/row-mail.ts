@@ -109,8 +109,8 @@ export class RowMail {
     return inbox;
   }
 
-  destroy(): void {
-    for (const buffer of [this.#outbox, this.#inbox]) if (buffer) this.gpu.destroyBuffer(buffer);
-    this.#outbox = this.#inbox = null;
+  /** Bytes of host memory that it holds. */
+  get hostBytes(): { outbox: number; inbox: number } {
+    return { outbox: this.#outbox?.size ?? 0, inbox: this.#inbox?.size ?? 0 };
   }
 }

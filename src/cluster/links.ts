@@ -1,0 +1,42 @@
+/** How one rank's bytes come to its peers, and theirs to it: made from its setup. */
+import { Port } from '../collective/link.ts';
+import type { MessengerHost } from '../collective/messenger.ts';
+import { shapedReader } from '../collective/shaped-reader.ts';
+import { SharedMemoryTransport } from '../collective/shared-memory.ts';
+import { SharedMemoryHost } from '../collective/shared-memory-messenger.ts';
+import type { Transport } from '../collective/transport.ts';
+import type { RankSetup } from './messages.ts';
+
+/** A rank's ways out. */
+export interface RankLinks {
+  /** Of experts. */
+  readonly weights: Transport;
+  /** Of activations. */
+  readonly messages: MessengerHost;
+}
+
+/** @param shard which part of the geometry this rank publishes */
+export function openLinks(setup: RankSetup, shard: number): RankLinks {
+  const { rank, world, runId, token, deadlineMs, link } = setup;
+  const port = link === null ? undefined : new Port(link);
+  const membership = { runId, rank, world, token };
+  const options = { deadlineMs, ...(port && { port }) };
+  return {
+    weights: shaped(new SharedMemoryTransport(rank, runId, undefined, shard), port),
+    messages: new SharedMemoryHost(membership, options),
+  };
+}
+
+/** Peers' shards are read through the port, the own one is not on the link. */
+function shaped(transport: Transport, port: Port | undefined): Transport {
+  if (port === undefined) return transport;
+  return {
+    rank: transport.rank,
+    publish: (geometry, pack) => transport.publish(geometry, pack),
+    open: async (peer, address, geometry) => {
+      const reader = await transport.open(peer, address, geometry);
+      return peer === transport.rank || geometry.world === 1 ? reader : shapedReader(reader, port);
+    },
+    close: () => transport.close(),
+  };
+}
