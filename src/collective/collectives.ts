@@ -8,7 +8,7 @@
  */
 import type { Messenger, Tag, TransferCount } from './messenger.ts';
 import { Operation, type Traffic } from './operation.ts';
-import { asBytes, blocksOf, sumBlock } from './reduce.ts';
+import { BlockPool, asBytes, blocksOf, sumBlock } from './reduce.ts';
 
 export const OPERATIONS = ['exchange', 'allGather', 'reduceScatter', 'allReduce', 'allToAllV', 'broadcast', 'sendRecv', 'barrier'] as const;
 export type OperationName = (typeof OPERATIONS)[number];
@@ -25,6 +25,7 @@ const BLOCKS_UNDER_WAY = 2;
 export class Collectives {
   readonly rank: number;
   readonly world: number;
+  readonly #blocks = new BlockPool(BLOCK_BYTES);
   readonly #traffic: Record<OperationName, Traffic>;
 
   constructor(private readonly messenger: Messenger) {
@@ -130,7 +131,12 @@ export class Collectives {
   /** Block by block, while the next one is coming. */
   async #sumParts(operation: Operation, own: Float32Array, into: Float32Array): Promise<void> {
     const [ownBlocks, sums] = [[...blocksOf(own, BLOCK_BYTES)], [...blocksOf(into, BLOCK_BYTES)]];
-    const spaces = [0, 1].map(() => Array.from({ length: this.world }, (_, rank) => new Float32Array(rank === this.rank ? 0 : sums[0]?.length ?? 0)));
+    const taken: Float32Array[] = [];
+    const spaces = sums.slice(0, 2).map(() => Array.from({ length: this.world }, (_, rank) => {
+      if (rank === this.rank) return own;
+      taken.push(this.#blocks.take());
+      return taken.at(-1) as Float32Array;
+    }));
     const coming = async (n: number): Promise<Float32Array[]> => {
       const blocks = (spaces[n % 2] as Float32Array[]).map((space) => space.subarray(0, sums[n]?.length));
       await Promise.all(this.#peers().map((peer) => operation.receiveExactly(peer, asBytes(blocks[peer] as Float32Array))));
@@ -145,6 +151,7 @@ export class Collectives {
       next.catch(() => undefined); // the operation knows
       sumBlock(blocks, sum);
     }
+    this.#blocks.give(taken); // not after a failure: something may still be coming
   }
 
   /**

@@ -9,6 +9,22 @@ export function* blocksOf<T extends Uint8Array | Float32Array>(data: T, blockByt
   for (let start = 0; start < data.length; start += length) yield data.subarray(start, start + length) as T;
 }
 
+/** Memory for blocks that come: kept, because fresh memory is zeroed, paged in, and collected again in every operation. */
+export class BlockPool {
+  readonly #free: Float32Array[] = [];
+
+  constructor(private readonly blockBytes: number) {}
+
+  /** A whole block with anything in it. */
+  take(): Float32Array {
+    return this.#free.pop() ?? new Float32Array(this.blockBytes / 4);
+  }
+
+  give(blocks: readonly Float32Array[]): void {
+    this.#free.push(...blocks);
+  }
+}
+
 /** `sum` = blocks[0] + blocks[1] + ..., rounded to float32 after each; `sum` may be one of the blocks. */
 export function sumBlock(blocks: readonly Float32Array[], sum: Float32Array): void {
   const [first, second, ...others] = blocks as [Float32Array, Float32Array | undefined, ...Float32Array[]];

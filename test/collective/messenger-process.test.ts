@@ -1,13 +1,13 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Membership, Messenger } from '../../src/collective/messenger.ts';
-import { sweepStaleSegments } from '../../src/collective/segment-files.ts';
+import { processStartTime, sweepStaleSegments } from '../../src/collective/segment-files.ts';
 import { SharedMemoryHost } from '../../src/collective/shared-memory-messenger.ts';
 import { RankError } from '../../src/errors.ts';
 import { failure, received, tag } from './messenger-contract.ts';
@@ -75,6 +75,16 @@ describe('a rank of another process', () => {
     sweepStaleSegments(folder);
     expect(await readdir(folder)).toEqual([]);
   }));
+});
+
+describe('files of messengers whose process was killed', () => {
+  it('are swept at the next start, those of living processes are not', async () => {
+    const alive = `${process.pid}-${processStartTime(process.pid)}`;
+    const names = ['r0-to1.box', 'r0.sock', 'r0.seg'].flatMap((end) => [`asyncep-run1-999999999-5-${end}`, `asyncep-run1-${alive}-${end}`]);
+    await Promise.all(names.map((name) => writeFile(join(folder, name), '')));
+    sweepStaleSegments(folder);
+    expect((await readdir(folder)).toSorted()).toEqual(names.filter((name) => name.includes(alive)).toSorted());
+  });
 });
 
 describe('a connection', () => {
