@@ -7,7 +7,7 @@ import { packageRoot } from '../node/shaders.ts';
 import { describeDemo } from './demo-report.ts';
 import { type InputRecord, readRecords, withIds } from './input.ts';
 import { type ChosenModel, chooseModel } from './model-source.ts';
-import { commaList, type RunOptions, wholeNumber } from './options.ts';
+import { commaList, type RunOptions, wholeNumber, WORLD_DEFAULTS } from './options.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { type MailRecord, mailRecord } from './schemas.ts';
 import { openSession, type Session } from './session.ts';
@@ -53,7 +53,7 @@ const BATCH_TOKENS = 4096;
 const FIRST_MAILS = 24;
 
 const runOptions = ({ ranks, adapters }: DemoFlags): RunOptions & TaskFlags => ({
-  model: MODEL, ranks, ...(adapters === undefined ? {} : { adapters }), strategy: 'asyncep', batchTokens: BATCH_TOKENS,
+  model: MODEL, ranks, ...(adapters === undefined ? {} : { adapters }), strategy: 'asyncep', batchTokens: BATCH_TOKENS, ...WORLD_DEFAULTS,
   labels: ['spam', 'ham'], template: join(MODEL, 'template.jinja'),
 });
 

@@ -1,7 +1,11 @@
 /** Flags that several commands share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { ACTIVATIONS, type Activations } from '../cluster/index.ts';
+import { ACTIVATIONS, TRANSPORTS, type Activations, type TransportKind } from '../cluster/index.ts';
 import { presetNames } from '../model/presets.ts';
+import { parseLink, type Link } from '../collective/link.ts';
+import { KV_MODES, type KvMode } from '../engine/index.ts';
+import { DISPATCHES, type Dispatch } from '../engine/split/shape.ts';
+import { WIRE_DTYPES, type WireDtype } from '../runtime/kernels/exchange.ts';
 import { STRATEGIES, type Strategy } from '../strategy/index.ts';
 import type { ModelFlags } from './model-source.ts';
 
@@ -19,6 +23,17 @@ export interface RunOptions extends ModelFlags {
   /** Element type of weights on the device; as stored when not given. */
   readonly precision?: Precision;
   readonly activations?: Activations;
+  readonly transport: TransportKind;
+  readonly link?: Link;
+  readonly wire: WireDtype;
+  readonly dispatch: Dispatch;
+  /** Layers held on the device ahead of the one that computes, while own experts stay in host memory; 0: they stay on the device. */
+  readonly offload: number;
+  readonly kv: KvMode;
+  /** Bytes. */
+  readonly deviceMemory?: number;
+  /** Seconds. */
+  readonly deadline: number;
   readonly trace?: string;
 }
 
@@ -35,6 +50,26 @@ export const wholeNumber = (least: number) => (text: string): number => {
   throw new InvalidArgumentError(`expected a whole number of at least ${least}`);
 };
 
+/** How ranks meet when no flag says otherwise. */
+export const WORLD_DEFAULTS = { transport: 'shared-memory', wire: 'f32', dispatch: 'rank', offload: 0, kv: 'layer', deadline: 10 } as const;
+
+const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, kB: 1e3, MB: 1e6, GB: 1e9, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** `64MB`, `1.5GiB`: bytes. */
+export function byteCount(text: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text) ?? [];
+  const bytes = Math.floor(Number(number) * (BYTE_UNITS[unit] ?? NaN));
+  if (bytes > 0) return bytes;
+  throw new InvalidArgumentError('expected a number of bytes such as 64MB or 1.5GiB');
+}
+
+/** A number of seconds above zero. */
+export function seconds(text: string): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('expected a number of seconds above zero');
+}
+
 /** `a,b,c` without empty parts. */
 export function commaList(text: string): string[] {
   const parts = text.split(',').map((part) => part.trim());
@@ -50,12 +85,20 @@ export const withRunOptions = (command: Command): Command => command
   .requiredOption('--model <dir>', 'Hugging Face folder of a Qwen3-MoE model')
   .option('--random-weights <seed>', `random weights for the shape of --model: a folder with config.json, ${presetNames.join(' or ')}`, wholeNumber(0))
   .option('--layers <n>', 'with random weights: only the first n layers', wholeNumber(1))
-  .option('--ranks <n>', 'device processes that share the experts', wholeNumber(1), 1)
-  .addOption(new Option('--strategy <name>', 'how experts come to a rank').choices(STRATEGIES).default('asyncep'))
+  .option('--ranks <n>', 'device processes that share the model', wholeNumber(1), 1)
+  .addOption(new Option('--strategy <name>', 'how ranks share the model').choices(STRATEGIES).default('asyncep'))
   .option('--adapters <list>', 'parts of adapter names, one per rank in turn (see doctor)', commaList)
   .option('--batch-tokens <n>', 'tokens of one pass at most, unless one prompt is longer', wholeNumber(1), 4096)
   .addOption(new Option('--activations <type>', 'operands of the experts: auto takes f16 where it is faster').choices(ACTIVATIONS).default('f32'))
   .addOption(new Option('--precision <type>', 'element type of weights on the device; as stored when not given').choices(PRECISIONS))
+  .addOption(new Option('--transport <name>', 'how bytes come to other ranks').choices(TRANSPORTS).default(WORLD_DEFAULTS.transport))
+  .option('--link <rate[,latency]>', 'what a link between ranks carries in each direction, such as 2GB/s,50us; as fast as it goes when not given', parseLink)
+  .addOption(new Option('--wire <type>', 'element type of activations between ranks').choices(WIRE_DTYPES).default(WORLD_DEFAULTS.wire))
+  .addOption(new Option('--dispatch <unit>', 'ep, tp-ep: a token travels once to each rank that has one of its experts, or once for each expert').choices(DISPATCHES).default(WORLD_DEFAULTS.dispatch))
+  .option('--offload <k>', 'own experts stay in host memory, k layers are held on the device ahead of the one that computes', wholeNumber(0), WORLD_DEFAULTS.offload)
+  .addOption(new Option('--kv <mode>', 'keys and values are kept for a layer, or not at all: given back as soon as their sequence has ended').choices(KV_MODES).default(WORLD_DEFAULTS.kv))
+  .option('--device-memory <bytes>', 'allowance of each rank, such as 64MB', byteCount)
+  .option('--deadline <seconds>', 'a rank that gives no sign of life for so long is given up', seconds, WORLD_DEFAULTS.deadline)
   .option('--trace <file>', 'write the timeline as Chrome trace JSON, for ui.perfetto.dev');
 
 /** Adds the flags of {@link OutputOptions}. */

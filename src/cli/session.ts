@@ -105,9 +105,11 @@ const PHASES = { loading: 'loading', 'warm-up': 'warming up', passes: 'sequences
  */
 export async function openSession(model: ChosenModel, options: RunOptions, progress: Progress, trace: boolean): Promise<Session> {
   const log: Log = { passes: [], events: [], wallMs: 0 };
-  const { ranks, strategy, adapters = [], batchTokens, precision, activations = 'f32' } = options;
+  const { ranks, strategy, adapters = [], batchTokens, precision, activations = 'f32', transport, link, wire, dispatch, kv, deviceMemory } = options;
   const cluster = await launchCluster({
     model: model.source, ranks, strategy, adapters, batchTokens, activations, tune: true, tuning: await loadTuning(),
+    transport, wire, dispatch, kv, offloadLayers: options.offload, deadlineMs: options.deadline * 1000,
+    ...(link === undefined ? {} : { link }), ...(deviceMemory === undefined ? {} : { deviceMemoryBytes: deviceMemory }),
     ...(precision === undefined ? {} : { dtype: precision }),
     onProgress: ({ phase, done, total }) => progress.update(PHASES[phase], done, total),
     ...(trace ? { onTrace: (events: readonly TraceEvent[]) => void log.events.push(...events) } : {}),
