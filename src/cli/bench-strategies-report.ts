@@ -1,8 +1,7 @@
 /** From what was measured to the figures of the report, and what the cost model says about each. */
-import type { PassStats } from '../cluster/index.ts';
 import type { Link } from '../collective/link.ts';
 import { layerExpertBytes, prefillFlops } from '../model/flops.ts';
-import { crossOverTokens, predictRun, saturationThreshold } from '../sim/cost.ts';
+import { crossOvers, predictRun, saturationThreshold } from '../sim/cost.ts';
 import { BASELINES, type RunShape, type SimStrategy } from '../sim/run-shape.ts';
 import type { Repetition, Trial } from './bench-strategies-run.ts';
 import type { Setting } from './bench-strategies-setting.ts';
@@ -75,20 +74,14 @@ export const median = (values: readonly number[]): number => {
   return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 };
 
-/** What every strategy counts. */
-type Counts = Readonly<Record<'transferMs' | 'exposedMs' | 'sentBytes' | 'expertRows', number>>;
+type Count = 'transferMs' | 'exposedMs' | 'sentBytes';
 
-/** Streams of weights that count gathers only have moved what they read. */
-const countsOf = (pass: PassStats & Partial<Counts>): Counts => ({
-  transferMs: pass.transferMs ?? pass.gatherMs, exposedMs: pass.exposedMs, sentBytes: pass.sentBytes ?? pass.hostBytes, expertRows: pass.expertRows ?? 0,
-});
-
-const sumOf = ({ passes }: Repetition, key: keyof Counts): number => passes.reduce((sum, pass) => sum + countsOf(pass)[key], 0);
+const sumOf = ({ passes }: Repetition, key: Count): number => passes.reduce((sum, pass) => sum + pass[key], 0);
 
 /** (token, expert) pairs of each rank in one run. */
 function expertRows({ passes }: Repetition, ranks: number): number[] {
   const rows = Array.from({ length: ranks }, () => 0);
-  for (const pass of passes) rows[pass.rank] = (rows[pass.rank] as number) + countsOf(pass).expertRows;
+  for (const pass of passes) rows[pass.rank] = (rows[pass.rank] as number) + pass.expertRows;
   return rows;
 }
 
@@ -156,7 +149,7 @@ function figuresOf(trial: Trial, facts: WorldFacts, shape: RunShape, bestBaselin
   const { ranks, setting: { workload, model: { config } } } = facts;
   if (reason !== null) return { ...NO_FIGURES, strategy, ranks, reason };
   const wallMs = medianWall(trial);
-  const perRank = (key: keyof Counts): number => median(repetitions.map((repetition) => sumOf(repetition, key) / ranks));
+  const perRank = (key: Count): number => median(repetitions.map((repetition) => sumOf(repetition, key) / ranks));
   const [transferMs, exposedMs] = [perRank('transferMs'), perRank('exposedMs')];
   const predictedMs = predictRun({ ...shape, strategy }).wallMs;
   const flops = shape.lengths.reduce((sum, newTokens) => sum + prefillFlops(config, { newTokens, candidates: shape.candidates }, { lastLayerShortcut: true }), 0);
@@ -172,7 +165,7 @@ function figuresOf(trial: Trial, facts: WorldFacts, shape: RunShape, bestBaselin
 /** By the mean length of the workload's requests. */
 function crossOversOf(shape: RunShape, strategies: readonly SimStrategy[]): Partial<Record<SimStrategy, number | null>> {
   const length = Math.max(1, Math.round(shape.lengths.reduce((sum, tokens) => sum + tokens, 0) / shape.lengths.length));
-  return Object.fromEntries(strategies.map((strategy) => [strategy, crossOverTokens(shape, strategy, length)]));
+  return crossOvers(shape, strategies, length);
 }
 
 /** All figures of one number of ranks. */

@@ -52,7 +52,7 @@ function optionsOf({ setting: { flags, model }, ranks, link, tuning }: RunContex
   return {
     model: model.source, ranks, strategy, adapters, batchTokens, transport, wire, dispatch, tune: true, tuning,
     ...(link === null ? {} : { link }), ...(precision === undefined ? {} : { dtype: precision }),
-  } as ClusterOptions;
+  };
 }
 
 /** The open cluster, or why there is none. */
@@ -68,10 +68,10 @@ async function open(context: RunContext, strategy: SimStrategy): Promise<Running
   }
 }
 
-/** One batch a rank and one more: every rank meets its largest batch, and as many passes as are ever under way. */
+/** The heaviest batch of each rank; as much as is ever under way, whatever the strategy makes of it. */
 function warmUpPrompts({ prompts, flags: { batchTokens } }: Setting, ranks: number): Uint32Array[] {
-  const batches = splitIntoBatches(prompts.map(({ length }) => length), batchTokens);
-  return batches.slice(0, ranks + 1).flat().map((index) => prompts[index] as Uint32Array);
+  const batches = splitIntoBatches(prompts.map(({ length }) => length), batchTokens, ranks);
+  return batches.slice(0, ranks).flat().map((index) => prompts[index] as Uint32Array);
 }
 
 async function repeat({ setting, ranks, tell }: RunContext, running: Running): Promise<void> {

@@ -60,32 +60,44 @@ export function gatherMs({ config, ranks, weightBytes, link }: Pick<RunShape, 'c
   return (bytes / link.bytesPerSecond) * 1000 + link.latencyMs;
 }
 
-/** Passes of each rank in the steady state that a cross-over is looked for in. */
+/** Passes of each rank in the steady state that a cross-over is looked for in; all strategies are given the same work. */
 const STEADY_PASSES = 4;
+const FEWEST_TOKENS = 16;
 const MOST_TOKENS = 1 << 17;
+/** More sequences a batch than these change no time that matters, but take long to count. */
+const MOST_SEQUENCES = 64;
 
-/** Tokens/s when every rank has `tokens` tokens a pass in sequences of `length`. */
-function steadyRate(shape: RunShape, strategy: SimStrategy, tokens: number, length: number): number {
-  const sequences = Math.max(1, Math.round(tokens / length));
+/** Tokens per millisecond when batches have `tokens` tokens in sequences of `length` (longer ones where these would be very many). */
+function steadyRate(shape: RunShape, tokens: number, length: number): number {
+  const sequences = Math.min(MOST_SEQUENCES, Math.max(1, Math.round(tokens / length)));
   const each = Math.max(1, Math.round(tokens / sequences));
   const lengths = Array.from({ length: sequences * shape.ranks * STEADY_PASSES }, () => each);
-  const { wallMs } = predictRun({ ...shape, strategy, lengths, batchTokens: each * sequences });
-  return (each * lengths.length) / wallMs;
+  return (each * lengths.length) / predictRun({ ...shape, lengths, batchTokens: each * sequences }).wallMs;
 }
 
 /**
- * The fewest tokens a rank and pass (to about 5 %) from which `asyncep` is predicted to be at least as fast as `other`; null when it is
- * not up to 128K tokens.
+ * The fewest tokens of a batch (`batchTokens`, to about 5 %) from which `asyncep` is predicted to be at least as fast as each of `others`; null where it
+ * is not up to 128K tokens, 16 where it always is.
  * @param length of the sequences
  */
-export function crossOverTokens(shape: RunShape, other: SimStrategy, length: number): number | null {
-  const isFaster = (tokens: number): boolean => steadyRate(shape, 'asyncep', tokens, length) >= steadyRate(shape, other, tokens, length);
-  let [low, high] = [0, 1];
+export function crossOvers(shape: RunShape, others: readonly SimStrategy[], length: number): Partial<Record<SimStrategy, number | null>> {
+  const rates = new Map<string, number>();
+  const rate = (strategy: SimStrategy, tokens: number): number => {
+    const key = `${strategy} ${tokens}`;
+    if (!rates.has(key)) rates.set(key, steadyRate({ ...shape, strategy }, tokens, length));
+    return rates.get(key) as number;
+  };
+  return Object.fromEntries(others.map((other) => [other, fewestTokens((tokens) => rate('asyncep', tokens) >= rate(other, tokens))]));
+}
+
+/** By doubling, then bisection. */
+function fewestTokens(isFaster: (tokens: number) => boolean): number | null {
+  let [low, high] = [0, FEWEST_TOKENS];
   while (!isFaster(high)) {
     [low, high] = [high, 2 * high];
     if (high > MOST_TOKENS) return null;
   }
-  while (high - low > Math.max(1, high / 20)) {
+  while (low > 0 && high - low > high / 20) {
     const middle = Math.floor((low + high) / 2);
     if (isFaster(middle)) high = middle;
     else low = middle;

@@ -16,7 +16,7 @@ import { partitionExperts } from '../collective/partition.ts';
 import { planOwnSequences, planSharedSequences, type ChunkRows } from '../engine/split/row-plan.ts';
 import { splitHeads, splitWidth } from '../model/shard.ts';
 import { allGather, dispatchRows, packetBytes, reduceScatter, rowsPerToken, transposed, type BytesMatrix } from './collectives.ts';
-import { jointPasses } from './passes.ts';
+import { jointPassesOf, passShapeOf } from './passes.ts';
 import { hasOwnSequences, type RunShape } from './run-shape.ts';
 import type { Steps, StepPlace } from './schedule.ts';
 import { totalOf, Work, type Sequences } from './work.ts';
@@ -27,8 +27,6 @@ export interface Stage {
   readonly flops: readonly number[];
   readonly bytes?: BytesMatrix;
 }
-
-const IN_FLIGHT = 2;
 
 /** The engine's chunks are of at most so many tokens. */
 const CHUNK_TOKENS = 2048;
@@ -150,9 +148,9 @@ export const layerStages = (shape: RunShape, parts: readonly Sequences[], layer:
 
 /** Adds all steps of the run. */
 export function addExchanging(steps: Steps, shape: RunShape): void {
-  const { config, ranks, inFlight = IN_FLIGHT } = shape;
+  const { config, ranks, inFlight = passShapeOf(shape).inFlight } = shape;
   const ends: number[][] = [];
-  for (const [pass, parts] of jointPasses(shape).entries()) {
+  for (const [pass, parts] of jointPassesOf(shape).entries()) {
     const joint = new JointPass(shape, parts);
     const begin = ends[pass - inFlight] ?? [];
     let frontier: Frontier = Array.from({ length: ranks }, () => begin);

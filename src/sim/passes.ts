@@ -1,22 +1,23 @@
-/** Which sequences run in which pass, and on which rank: the cluster's own split. */
-import { splitIntoBatches } from '../cluster/batching.ts';
-import { hasOwnSequences, type RunShape } from './run-shape.ts';
+/** Which sequences run in which pass, and on which rank: by the cluster's own rules. */
+import { jointPasses, passShape, splitIntoBatches, type PassShape } from '../cluster/batching.ts';
+import { hasOwnSequences, STRATEGY_KINDS, type RunShape } from './run-shape.ts';
 import type { Sequences } from './work.ts';
 
-/** The batches that the cluster makes, as lengths. */
-export const batchesOf = ({ lengths, batchTokens }: Pick<RunShape, 'lengths' | 'batchTokens'>): Sequences[] =>
-  splitIntoBatches(lengths, batchTokens).map((batch) => batch.map((index) => lengths[index] as number));
+type Lengths = Pick<RunShape, 'lengths' | 'batchTokens' | 'ranks'>;
 
-/**
- * Passes in which all ranks take part. Where ranks have their own sequences (`ep`, `dp-tp`), `ranks` batches make one pass, a batch
- * for each rank (the last pass may leave ranks without); elsewhere a batch is a pass, and the list has one part.
- */
-export function jointPasses(shape: RunShape): Sequences[][] {
-  const batches = batchesOf(shape);
-  const parts = hasOwnSequences(shape.strategy) ? shape.ranks : 1;
-  return Array.from({ length: Math.ceil(batches.length / parts) }, (_, pass) =>
-    Array.from({ length: parts }, (__, part) => batches[pass * parts + part] ?? []));
+/** The batches of ranks that run alone, heaviest first, as lengths. */
+export const batchesOf = ({ lengths, batchTokens, ranks }: Lengths): Sequences[] =>
+  splitIntoBatches(lengths, batchTokens, ranks).map((batch) => batch.map((index) => lengths[index] as number));
+
+/** How the cluster forms passes in which all ranks take part. */
+export function passShapeOf({ strategy, ranks, batchTokens, lengths }: Lengths & Pick<RunShape, 'strategy'>): PassShape {
+  const totalTokens = lengths.reduce((sum, length) => sum + length, 0);
+  return passShape(STRATEGY_KINDS[strategy] === 'pipeline' ? 'stages' : 'split', { ofAll: !hasOwnSequences(strategy), ranks, batchTokens, totalTokens });
 }
+
+/** Passes in which all ranks take part, as lengths: the sequences of each rank, or one list of all. */
+export const jointPassesOf = (shape: Lengths & Pick<RunShape, 'strategy'>): Sequences[][] =>
+  jointPasses(shape.lengths, passShapeOf(shape)).map((parts) => parts.map((batch) => batch.map((index) => shape.lengths[index] as number)));
 
 /**
  * Batches of each rank where ranks run alone and take one after another as they get free. A rank has a second one waiting, except when no

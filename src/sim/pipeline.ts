@@ -9,7 +9,7 @@ import { layerFlops } from '../model/flops.ts';
 import { splitLayers, type IndexRange } from '../model/shard.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { packetBytes } from './collectives.ts';
-import { jointPasses } from './passes.ts';
+import { jointPassesOf, passShapeOf } from './passes.ts';
 import type { RunShape } from './run-shape.ts';
 import type { Steps } from './schedule.ts';
 import { totalOf, Work } from './work.ts';
@@ -26,10 +26,10 @@ export function pipelineStages(config: ModelConfig, ranks: number): IndexRange[]
 
 /** Adds all steps of the run. */
 export function addPipeline(steps: Steps, shape: RunShape): void {
-  const { config, ranks, wire, candidates, inFlight = ranks + 1 } = shape;
+  const { config, ranks, wire, candidates, inFlight = passShapeOf(shape).inFlight } = shape;
   const stages = pipelineStages(config, ranks);
   const ends: number[] = [];
-  for (const [pass, parts] of jointPasses(shape).entries()) {
+  for (const [pass, parts] of jointPassesOf(shape).entries()) {
     const work = new Work(config, parts.flat());
     const free = ends[pass - inFlight];
     let after = free === undefined ? [] : [free];

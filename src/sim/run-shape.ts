@@ -42,7 +42,7 @@ export interface RunShape {
   readonly dispatch: Dispatch;
   /** `asyncep`: layers that a gather may run ahead of compute (2, as in the stream of slots; 1 is the paper's double buffer). */
   readonly depth?: number;
-  /** Passes under way at the same time: 2, or for `pp` ranks + 1. */
+  /** Passes under way at the same time, where all ranks take part in them; as the cluster has it by default. */
   readonly inFlight?: number;
   /** Share of all (token, expert) pairs that each rank's experts get; by the number of experts otherwise. */
   readonly expertShares?: readonly number[];

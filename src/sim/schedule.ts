@@ -83,42 +83,43 @@ export interface Schedule {
   readonly wallMs: number;
 }
 
-/** A step that may begin at `fromMs` or later. */
-interface Waiting {
-  readonly step: number;
-  readonly readyMs: number;
-  readonly fromMs: number;
-}
-
-const sooner = (a: Waiting, b: Waiting): boolean =>
-  a.fromMs !== b.fromMs ? a.fromMs < b.fromMs : a.readyMs !== b.readyMs ? a.readyMs < b.readyMs : a.step < b.step;
-
-/** Binary heap, the soonest on top. */
+/** Steps that wait, the one that can begin soonest on top: by when it can, then by since when it is ready, then by index. A binary heap. */
 class Queue {
-  readonly #heap: Waiting[] = [];
+  readonly #heap: Int32Array;
+  #size = 0;
 
-  push(item: Waiting): void {
-    let at = this.#heap.push(item) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!sooner(item, this.#heap[parent] as Waiting)) break;
-      this.#heap[at] = this.#heap[parent] as Waiting;
-      at = parent;
-    }
-    this.#heap[at] = item;
+  constructor(private readonly fromMs: Float64Array, private readonly readyMs: Float64Array) {
+    this.#heap = new Int32Array(fromMs.length);
   }
 
-  pop(): Waiting | undefined {
-    const top = this.#heap[0];
-    const last = this.#heap.pop();
-    if (last === undefined || this.#heap.length === 0) return top;
+  #sooner(a: number, b: number): boolean {
+    const from = (this.fromMs[a] as number) - (this.fromMs[b] as number);
+    if (from !== 0) return from < 0;
+    const ready = (this.readyMs[a] as number) - (this.readyMs[b] as number);
+    return ready === 0 ? a < b : ready < 0;
+  }
+
+  push(step: number): void {
+    let at = this.#size++;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.#sooner(step, this.#heap[parent] as number)) break;
+      this.#heap[at] = this.#heap[parent] as number;
+      at = parent;
+    }
+    this.#heap[at] = step;
+  }
+
+  /** -1 when empty. */
+  pop(): number {
+    if (this.#size === 0) return -1;
+    const top = this.#heap[0] as number;
+    const last = this.#heap[--this.#size] as number;
     let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= this.#heap.length) break;
-      if (child + 1 < this.#heap.length && sooner(this.#heap[child + 1] as Waiting, this.#heap[child] as Waiting)) child++;
-      if (!sooner(this.#heap[child] as Waiting, last)) break;
-      this.#heap[at] = this.#heap[child] as Waiting;
+    for (let child = 1; child < this.#size; child = 2 * at + 1) {
+      if (child + 1 < this.#size && this.#sooner(this.#heap[child + 1] as number, this.#heap[child] as number)) child++;
+      if (!this.#sooner(this.#heap[child] as number, last)) break;
+      this.#heap[at] = this.#heap[child] as number;
       at = child;
     }
     this.#heap[at] = last;
@@ -126,33 +127,44 @@ class Queue {
   }
 }
 
+/** For each step those that come after it: `list` from `starts[step]` to `starts[step + 1]`. */
+function followersOf(steps: readonly Step[]): { readonly starts: Uint32Array; readonly list: Uint32Array } {
+  const starts = new Uint32Array(steps.length + 1);
+  for (const { after } of steps) for (const before of after) (starts[before + 1] as number)++;
+  for (let step = 0; step < steps.length; step++) (starts[step + 1] as number) += starts[step] as number;
+  const list = new Uint32Array(starts[steps.length] as number);
+  const next = starts.slice();
+  for (let step = 0; step < steps.length; step++) for (const before of (steps[step] as Step).after) list[(next[before] as number)++] = step;
+  return { starts, list };
+}
+
 /** Runs the steps. Their `after` point backwards, so there is always one that can begin. */
 export function simulate(steps: readonly Step[]): Schedule {
-  const startMs = new Float64Array(steps.length);
-  const endMs = new Float64Array(steps.length);
+  const [startMs, endMs, readyMs, fromMs] = [0, 1, 2, 3].map(() => new Float64Array(steps.length)) as [Float64Array, Float64Array, Float64Array, Float64Array];
   const missing = Uint32Array.from(steps, ({ after }) => after.length);
-  const followers: number[][] = steps.map(() => []);
-  for (const [index, { after }] of steps.entries()) for (const before of after) followers[before]?.push(index);
-  const freeMs = new Map<number, number>();
-  const readyMs = new Float64Array(steps.length);
-  const queue = new Queue();
-  const enqueue = (step: number): void => queue.push({ step, readyMs: readyMs[step] as number, fromMs: readyMs[step] as number });
-  for (const index of steps.keys()) if (missing[index] === 0) enqueue(index);
+  const followers = followersOf(steps);
+  const freeMs = new Float64Array(steps.reduce((most, { channels }) => Math.max(most, ...channels), 0) + 1);
+  const queue = new Queue(fromMs, readyMs);
+  for (let step = 0; step < steps.length; step++) if (missing[step] === 0) queue.push(step);
   let wallMs = 0;
-  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-    const { channels, busyMs, delayMs } = steps[next.step] as Step;
-    const fromMs = channels.reduce((latest, channel) => Math.max(latest, freeMs.get(channel) ?? 0), next.readyMs);
-    if (fromMs > next.fromMs) {
-      queue.push({ ...next, fromMs }); // a channel was taken meanwhile
+  for (let step = queue.pop(); step >= 0; step = queue.pop()) {
+    const { channels, busyMs, delayMs } = steps[step] as Step;
+    let start = readyMs[step] as number;
+    for (const channel of channels) start = Math.max(start, freeMs[channel] as number);
+    if (start > (fromMs[step] as number)) { // a channel was taken meanwhile
+      fromMs[step] = start;
+      queue.push(step);
       continue;
     }
-    const end = fromMs + busyMs + delayMs;
-    [startMs[next.step], endMs[next.step]] = [fromMs, end];
-    for (const channel of channels) freeMs.set(channel, fromMs + busyMs);
+    const end = start + busyMs + delayMs;
+    startMs[step] = start;
+    endMs[step] = end;
+    for (const channel of channels) freeMs[channel] = start + busyMs;
     wallMs = Math.max(wallMs, end);
-    for (const follower of followers[next.step] as number[]) {
-      readyMs[follower] = Math.max(readyMs[follower] as number, end);
-      if (--(missing[follower] as number) === 0) enqueue(follower);
+    for (let at = followers.starts[step] as number; at < (followers.starts[step + 1] as number); at++) {
+      const follower = followers.list[at] as number;
+      readyMs[follower] = fromMs[follower] = Math.max(readyMs[follower] as number, end);
+      if (--(missing[follower] as number) === 0) queue.push(follower);
     }
   }
   return { steps, startMs, endMs, wallMs };

@@ -9,9 +9,10 @@ type LayerParts = Omit<FlopsByPart, 'head'>;
 
 const NO_WORK: LayerParts = { projections: 0, attention: 0, router: 0, experts: 0, dense: 0 };
 
-export const addParts = (a: LayerParts, b: LayerParts): LayerParts => ({
-  projections: a.projections + b.projections, attention: a.attention + b.attention, router: a.router + b.router,
-  experts: a.experts + b.experts, dense: a.dense + b.dense,
+/** a + times b. */
+const addTimes = (a: LayerParts, b: LayerParts, times: number): LayerParts => ({
+  projections: a.projections + times * b.projections, attention: a.attention + times * b.attention, router: a.router + times * b.router,
+  experts: a.experts + times * b.experts, dense: a.dense + times * b.dense,
 });
 
 export const totalOf = (parts: LayerParts): number => parts.projections + parts.attention + parts.router + parts.experts + parts.dense;
@@ -20,9 +21,16 @@ export const totalOf = (parts: LayerParts): number => parts.projections + parts.
 export class Work {
   readonly tokens: number;
   readonly #byKind = new Map<string, LayerParts>();
+  /** How many sequences have a length: workloads have many of few. */
+  readonly #counts = new Map<number, number>();
 
   constructor(readonly config: ModelConfig, readonly sequences: Sequences) {
-    this.tokens = sequences.reduce((sum, length) => sum + length, 0);
+    let tokens = 0;
+    for (const length of sequences) {
+      tokens += length;
+      this.#counts.set(length, (this.#counts.get(length) ?? 0) + 1);
+    }
+    this.tokens = tokens;
   }
 
   isLast(layer: number): boolean {
@@ -39,7 +47,8 @@ export class Work {
     const kind = `${this.config.layerIsMoe[layer]} ${last}`; // layers of a kind cost the same
     const known = this.#byKind.get(kind);
     if (known !== undefined) return known;
-    const sum = this.sequences.reduce((parts, newTokens) => addParts(parts, layerFlops(this.config, layer, { newTokens }, last)), NO_WORK);
+    let sum = NO_WORK;
+    for (const [newTokens, count] of this.#counts) sum = addTimes(sum, layerFlops(this.config, layer, { newTokens }, last), count);
     this.#byKind.set(kind, sum);
     return sum;
   }

@@ -10,13 +10,11 @@ export const FLAGS: StrategiesFlags = {
 
 export const settingOf = (flags: Partial<StrategiesFlags> = {}): Promise<Setting> => prepareSetting({ ...FLAGS, ...flags });
 
-type Counts = { readonly sentBytes: number; readonly transferMs: number; readonly expertRows: number };
-
 /** A pass of `rank` with round numbers. */
-export const passOf = (rank: number, changes: Partial<PassStats & Counts> = {}): PassStats => ({
+export const passOf = (rank: number, changes: Partial<PassStats> = {}): PassStats => ({
   pass: 0, rank, sequences: 1, tokens: 10, flops: 100, startEpochMs: 0, wallMs: 10, gatherMs: 0, copyMs: 0, waitedMs: 0, exposedMs: 2, hostBytes: 0,
   sentBytes: 8e6, receivedBytes: 8e6, transferMs: 10, expertRows: 30, engine: {}, ...changes,
-} as PassStats);
+});
 
 export interface FakeCluster {
   readonly wallMs: readonly number[];

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { prefillFlops } from '../../src/model/flops.ts';
-import { crossOverTokens, gatherMs, predictRun, saturationThreshold } from '../../src/sim/cost.ts';
+import { crossOvers, gatherMs, predictRun, saturationThreshold } from '../../src/sim/cost.ts';
 import { layerStages } from '../../src/sim/exchanging.ts';
-import { jointPasses, takenInTurn } from '../../src/sim/passes.ts';
+import { jointPassesOf, takenInTurn } from '../../src/sim/passes.ts';
 import { pipelineStages } from '../../src/sim/pipeline.ts';
 import { BASELINES, SIM_STRATEGIES, type RunShape, type SimStrategy } from '../../src/sim/run-shape.ts';
 import { smallConfig } from './small-config.ts';
@@ -151,11 +151,13 @@ describe('rows that move', () => {
     expect(bytesOf('tp', { config })).toBe(128 * 2 * row);
   });
 
-  it('own sequences come in groups of one batch a rank, shared ones batch by batch', () => {
-    const lengths = [50, 40, 30, 20, 10];
-    const of = (strategy: SimStrategy) => jointPasses(shapeOf({ strategy, lengths, batchTokens: 50 }));
-    expect(of('ep')).toEqual([[[50], [40]], [[30, 20], [10]]]);
-    expect(of('tp')).toEqual([[[50]], [[40]], [[30, 20]], [[10]]]);
+  it('own sequences come in passes of a batch for each rank, shared ones batch by batch, a pipeline\'s in many small ones', () => {
+    const lengths = Array.from({ length: 16 }, () => 10);
+    const of = (strategy: SimStrategy, ranks = 2) => jointPassesOf(shapeOf({ strategy, ranks, lengths, batchTokens: 80 })).map((parts) => parts.map((part) => part.length));
+    // Two passes are under way, so each has half of what a rank may hold: 40 tokens.
+    expect(of('ep')).toEqual([[4, 4], [4, 4]]);
+    expect(of('tp')).toEqual([[8], [8]]);
+    expect(of('pp')).toEqual([[8], [8]]);
   });
 });
 
@@ -197,7 +199,7 @@ describe('threshold and cross-over', () => {
 
   it('asyncep catches up with resident where a layer computes as long as its gather takes', () => {
     const shape = shapeOf({ strategy: 'asyncep', link: linkOf(20), depth: 1 });
-    const tokens = crossOverTokens(shape, 'resident', 16) as number;
+    const tokens = crossOvers(shape, ['resident'], 16).resident as number;
     const { config } = shape;
     const layer = (n: number): number => ((prefillFlops(config, { newTokens: 16 }) / 4) * n) / 16 / RATE * 1000;
     // The last layer is too short to hide its gather, so the layers around must make up for it; between one layer and two.
@@ -207,8 +209,8 @@ describe('threshold and cross-over', () => {
 
   it.each(BASELINES)('asyncep is behind %s with few tokens and overtakes it with more, on a slow link', (strategy) => {
     const shape = shapeOf({ strategy: 'asyncep', link: { bytesPerSecond: 3e6, latencyMs: 0.05 } });
-    const tokens = crossOverTokens(shape, strategy, 16) as number;
-    expect(tokens).toBeGreaterThan(1);
+    const tokens = crossOvers(shape, [strategy], 16)[strategy] as number;
+    expect(tokens).toBeGreaterThan(16);
     const rate = (one: SimStrategy, n: number): number => {
       const lengths = Array.from({ length: Math.ceil(n / 16) * 8 }, () => 16);
       return 1 / predictRun({ ...shape, strategy: one, lengths, batchTokens: Math.ceil(n / 16) * 16 }).wallMs;
