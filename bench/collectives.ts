@@ -118,7 +118,7 @@ async function gathers(world: BenchWorld): Promise<string[][]> {
   await measure(world, [memcpy, single, tcp, ...rows]);
   measured.push([memcpy, single, tcp, ...rows]);
   return [memcpy, single, tcp, ...rows].map((row) => [
-    row.name, show(row.gbPerSecond), percent(ratio(row, memcpy)), percent(ratio(row, single)), percent(ratio(row, tcp)), show(row.gbPerCpuSecond), percent(ratio(row, single, 'gbPerCpuSecond')),
+    row.name, show(row.gbPerSecond), percent(ratio(row, memcpy)), percent(ratio(row, single)), percent(ratio(row, tcp)), show(row.gbPerCpuSecond), percent(ratio(row, single, 'gbPerCpuSecond')), percent(ratio(row, tcp, 'gbPerCpuSecond')),
   ]);
 }
 
@@ -133,7 +133,7 @@ if (!skipped.includes('collectives')) {
   console.log(`Bus bandwidth in GB/s (medians of ${rounds} rounds)\n${table.toString()}\n`);
 }
 if (!skipped.includes('gather')) {
-  const table = new Table(head(['one layer of all peers, GB/s a rank', 'median [min..max]', 'of memcpy, same threads', 'of memcpy, 1 thread', 'of raw TCP', 'GB / CPU-s', 'of memcpy']));
+  const table = new Table(head(['one layer of all peers, GB/s a rank', 'median [min..max]', 'of memcpy, same threads', 'of memcpy, 1 thread', 'of raw TCP', 'GB / CPU-s', 'of memcpy', 'of raw TCP']));
   table.push(...(await gathers(world)));
   console.log(`Gather of weights into mapped buffers of ${args.adapter}: ${args.experts} experts of ${args['expert-mib']} MiB from each peer\n${table.toString()}`);
 }
