@@ -1,6 +1,7 @@
 /** Flags that several commands share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { ACTIVATIONS, TRANSPORTS, type Activations, type TransportKind } from '../cluster/index.ts';
+import { ACTIVATIONS, TRANSPORTS, type Activations, type ClusterOptions, type TransportKind } from '../cluster/index.ts';
+import { InputError } from '../errors.ts';
 import { presetNames } from '../model/presets.ts';
 import { parseLink, type Link } from '../collective/link.ts';
 import { KV_MODES, type KvMode } from '../engine/index.ts';
@@ -34,6 +35,9 @@ export interface RunOptions extends ModelFlags {
   readonly deviceMemory?: number;
   /** Seconds. */
   readonly deadline: number;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsCa?: string;
   readonly trace?: string;
 }
 
@@ -80,6 +84,14 @@ export function commaList(text: string): string[] {
 /** `1,2,3` as token ids. */
 export const tokenList = (text: string): number[] => commaList(text).map(wholeNumber(0));
 
+/** @throws InputError when one of certificate and key is missing, or nothing would be encrypted */
+export function tlsOf({ tlsCert, tlsKey, tlsCa, transport }: Pick<RunOptions, 'tlsCert' | 'tlsKey' | 'tlsCa' | 'transport'>): ClusterOptions['tls'] {
+  if (tlsCert === undefined && tlsKey === undefined && tlsCa === undefined) return undefined;
+  if (tlsCert === undefined || tlsKey === undefined) throw new InputError(tlsCert === undefined ? '--tls-cert' : '--tls-key', '', 'is missing; expected certificate and key together');
+  if (transport !== 'websocket') throw new InputError('--tls-cert', '', `has no use with --transport ${transport}; expected --transport websocket`);
+  return { certificate: tlsCert, key: tlsKey, ...(tlsCa !== undefined && { authority: tlsCa }) };
+}
+
 /** Adds the flags of {@link RunOptions}. */
 export const withRunOptions = (command: Command): Command => command
   .requiredOption('--model <dir>', 'Hugging Face folder of a Qwen3-MoE model')
@@ -98,6 +110,9 @@ export const withRunOptions = (command: Command): Command => command
   .option('--offload <k>', 'own experts stay in host memory, k layers are held on the device ahead of the one that computes', wholeNumber(0), WORLD_DEFAULTS.offload)
   .addOption(new Option('--kv <mode>', 'keys and values are kept for a layer, or not at all: given back as soon as their sequence has ended').choices(KV_MODES).default(WORLD_DEFAULTS.kv))
   .option('--device-memory <bytes>', 'allowance of each rank, such as 64MB', byteCount)
+  .option('--tls-cert <file>', 'websocket: encrypt with this certificate (PEM); needs --tls-key')
+  .option('--tls-key <file>', 'websocket: the key of the certificate (PEM)')
+  .option('--tls-ca <file>', 'websocket: who must have signed the certificates of other ranks (PEM); the certificate itself when not given')
   .option('--deadline <seconds>', 'a rank that gives no sign of life for so long is given up', seconds, WORLD_DEFAULTS.deadline)
   .option('--trace <file>', 'write the timeline as Chrome trace JSON, for ui.perfetto.dev');
 

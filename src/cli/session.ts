@@ -3,7 +3,7 @@ import { type Cluster, launchCluster, type PassStats } from '../cluster/index.ts
 import { overlapEfficiency } from '../strategy/index.ts';
 import type { TraceEvent } from '../trace/events.ts';
 import type { ChosenModel } from './model-source.ts';
-import type { RunOptions } from './options.ts';
+import { tlsOf, type RunOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { loadTuning, saveTuning } from '../node/tuning-cache.ts';
 
@@ -104,12 +104,13 @@ const PHASES = { loading: 'loading', 'warm-up': 'warming up', passes: 'sequences
  * @param trace record events for a timeline
  */
 export async function openSession(model: ChosenModel, options: RunOptions, progress: Progress, trace: boolean): Promise<Session> {
+  const tls = tlsOf(options);
   const log: Log = { passes: [], events: [], wallMs: 0 };
   const { ranks, strategy, adapters = [], batchTokens, precision, activations = 'f32', transport, link, wire, dispatch, kv, deviceMemory } = options;
   const cluster = await launchCluster({
     model: model.source, ranks, strategy, adapters, batchTokens, activations, tune: true, tuning: await loadTuning(),
     transport, wire, dispatch, kv, offloadLayers: options.offload, deadlineMs: options.deadline * 1000,
-    ...(link === undefined ? {} : { link }), ...(deviceMemory === undefined ? {} : { deviceMemoryBytes: deviceMemory }),
+    ...(tls === undefined ? {} : { tls }), ...(link === undefined ? {} : { link }), ...(deviceMemory === undefined ? {} : { deviceMemoryBytes: deviceMemory }),
     ...(precision === undefined ? {} : { dtype: precision }),
     onProgress: ({ phase, done, total }) => progress.update(PHASES[phase], done, total),
     ...(trace ? { onTrace: (events: readonly TraceEvent[]) => void log.events.push(...events) } : {}),

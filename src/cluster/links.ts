@@ -5,6 +5,7 @@ import { shapedReader } from '../collective/shaped-reader.ts';
 import { SharedMemoryTransport } from '../collective/shared-memory.ts';
 import { SharedMemoryHost } from '../collective/shared-memory-messenger.ts';
 import type { Transport } from '../collective/transport.ts';
+import { WebSocketHost } from '../collective/websocket/host.ts';
 import type { RankSetup } from './messages.ts';
 
 /** A rank's ways out. */
@@ -15,16 +16,19 @@ export interface RankLinks {
   readonly messages: MessengerHost;
 }
 
-/** @param shard which part of the geometry this rank publishes */
-export function openLinks(setup: RankSetup, shard: number): RankLinks {
-  const { rank, world, runId, token, deadlineMs, link } = setup;
+/**
+ * @param shard which part of the geometry this rank publishes
+ * @param local what is published is read by this rank alone
+ */
+export function openLinks(setup: RankSetup, { shard, local }: { readonly shard: number; readonly local: boolean }): RankLinks {
+  const { rank, world, runId, token, deadlineMs, link, listen, tls } = setup;
   const port = link === null ? undefined : new Port(link);
   const membership = { runId, rank, world, token };
   const options = { deadlineMs, ...(port && { port }) };
-  return {
-    weights: shaped(new SharedMemoryTransport(rank, runId, undefined, shard), port),
-    messages: new SharedMemoryHost(membership, options),
-  };
+  const segments = new SharedMemoryTransport(rank, runId, undefined, shard);
+  if (setup.transport === 'shared-memory') return { weights: shaped(segments, port), messages: new SharedMemoryHost(membership, options) };
+  const host = new WebSocketHost(membership, { ...options, host: listen, ...(tls && { tls }) });
+  return { weights: local ? segments : host.transport, messages: host };
 }
 
 /** Peers' shards are read through the port, the own one is not on the link. */

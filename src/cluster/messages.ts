@@ -58,7 +58,7 @@ export const setupSchema = z.object({
   /** Where the rank listens (WebSocket). */
   listen: z.string(),
   /** PEM files (WebSocket over TLS); null: plain. */
-  tls: z.object({ cert: z.string(), key: z.string(), ca: z.string() }).nullable(),
+  tls: z.object({ certificate: z.string(), key: z.string(), authority: z.string().exactOptional() }).nullable(),
   /** Largest bank, bytes; null: what the adapter can bind. */
   bankBytes: z.number().positive().nullable(),
   /** Report events for the timeline. */

@@ -91,7 +91,7 @@ class Rank {
     this.#setup = setup;
     const hooks: BackendHooks = { trace: setup.trace ? (event) => this.#record(event) : () => undefined };
     const backend = (this.#backend = await this.openBackend(setup, hooks));
-    const links = (this.#links = openLinks(setup, backend.shard));
+    const links = (this.#links = openLinks(setup, { shard: backend.shard, local: backend.geometry.world === 1 }));
     const address = backend.needsMessenger ? await links.messages.listen() : null;
     const { adapter, software, geometry, tuningKey } = backend;
     this.channel.send({ type: 'hello', adapter, software, tuningKey, modelHash: geometry.modelHash, address });
