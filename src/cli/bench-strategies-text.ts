@@ -43,7 +43,7 @@ export const LEGEND: readonly string[] = [
   'memory      of the device, on the fullest rank',
   'imbalance   most over mean of the (token, expert) pairs of a rank, where experts are split by index',
   'predicted   seconds by the cost model',
-  'agrees      largest relative L2 distance of a prompt\'s logits from those of the first strategy',
+  'agrees      largest relative L2 distance of a prompt\'s logits from those of the first strategy; rows in 16 bits on the wire may make a router choose other experts',
 ];
 
 /** `mixed: 1,172 requests, 32,768 tokens ...`. */
