@@ -132,7 +132,7 @@ export class InboundLink {
     this.#end = end;
     this.#pulse.stop();
     this.#reader.end();
-    if (answer === undefined) this.#socket.destroy();
+    if (answer === undefined || answer === CLOSE.silent) this.#socket.destroy();
     else {
       // What the peer still sends is read and thrown away: to cut it off could lose the reason on its way.
       this.#socket.end();

@@ -1,5 +1,6 @@
 /** Messages to and from one peer: what it sends comes over the connection to it, what goes to it over its own to this rank. */
 import { crc32 } from 'node:zlib';
+import { RankError } from '../../errors.ts';
 import { Inbox } from '../inbox.ts';
 import { LINK_CHUNK_BYTES, type Port } from '../link.ts';
 import type { Tag } from '../messenger.ts';
@@ -72,8 +73,10 @@ export class MessagePeer {
     const error = errorOfEnd(this.peer, end);
     this.#failure ??= error;
     this.inbox.fail(error);
-    this.#inbound?.close(farewellEnd(error));
-    this.#outbound?.close(farewellEnd(error));
+    // Of one that is silent nothing will be heard on the other connection either.
+    const told = end.code === CLOSE.silent ? end : farewellEnd(error);
+    this.#inbound?.close(told);
+    this.#outbound?.close(told);
   }
 
   /** Where the next frame goes to. @throws LinkError when it is not one that is due */
@@ -138,7 +141,8 @@ export class MessagePeer {
     } while (offsetBytes < bytes.length);
     // All of them, also after a failure: nothing may read `bytes` any more once this function is over.
     const outcomes = await Promise.all(written);
-    if (this.#failure !== null && (outcomes.length === 0 || offsetBytes < bytes.length || outcomes.includes(false))) throw this.#failure;
+    if (outcomes.length > 0 && offsetBytes >= bytes.length && !outcomes.includes(false)) return;
+    throw this.#failure ?? (this.#outbound === null ? new RankError(this.peer, 'it is not connected') : errorOfEnd(this.peer, await this.#outbound.ended));
   }
 
   close(error: Error, reason?: Error): void {
