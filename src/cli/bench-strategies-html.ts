@@ -11,13 +11,13 @@ const escape = (text: string): string => text.replaceAll(/[&<>"']/g, (character)
 const STYLE = `
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1a1c20; --soft: #5c626e; --line: #d5d9e0; --own: #1668b8; --base: #9aa5b5; --mark: #b8480c; }
 @media (prefers-color-scheme: dark) { :root { --page: #16181c; --ink: #eceef2; --soft: #a3abb8; --line: #3a3f48; --own: #5aa9f2; --base: #69748a; --mark: #ffa45c; } }
-body { margin: 2rem auto; max-width: 75rem; padding: 0 1rem; background: var(--page); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
+body { margin: 2rem auto; max-width: 88rem; padding: 0 1rem; background: var(--page); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
 .soft, figcaption { color: var(--soft); }
 figure { margin: 1rem 0; } svg { width: 100%; max-width: 52rem; height: auto; } svg text { font-size: 13px; fill: var(--ink); }
 .own { fill: var(--own); } .base { fill: var(--base); } .mark { stroke: var(--mark); stroke-width: 3; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right; } th:first-child, td:first-child { text-align: left; }
+table { font-size: .92rem; } th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; } th:first-child, td:first-child { text-align: left; }
 pre { overflow-x: auto; padding: .7rem 1rem; border: 1px solid var(--line); border-radius: .4rem; font-size: .85rem; }
 `;
 

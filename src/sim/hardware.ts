@@ -9,6 +9,9 @@
  * A rank receives (P-1)/P of a layer, 7/8 of it on eight devices. So that P ranks stand for eight, the bandwidth shrinks with the gathered share:
  *
  *     B' = r x F x ((P-1)/P) / (7/8)          F: measured FLOP/s of one rank here
+ *
+ * There the rate is what whole passes reached (MFU x peak); F is the matmul rate alone, the most that passes here can reach. So where
+ * passes stay below F, transfers are easier to hide than there, by that factor and for every strategy alike; reports print both rates.
  */
 import { InputError } from '../errors.ts';
 import { layerFlops, layerExpertBytes } from '../model/flops.ts';

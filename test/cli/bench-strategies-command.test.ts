@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import type { WorldReport } from '../../src/cli/bench-strategies-report.ts';
+import type { ModelConfig } from '../../src/model/types.ts';
+import { predictRun } from '../../src/sim/cost.ts';
 import { FIXTURE, run, scratch } from './run.ts';
 
 // Takes longer than everything here, and any rate will do.
@@ -64,5 +67,22 @@ describe('bench strategies', () => {
     }
     expect(readFileSync(paths.csv, 'utf8').trim().split('\n')).toHaveLength(5);
     expect(readFileSync(paths.html, 'utf8')).not.toMatch(/https?:|<script|<link|url\(|src=/);
+  }, 120_000);
+
+  it('sends exactly the bytes that the cost model says', async () => {
+    const lengths = [40, 33, 3, 20, 57, 8];
+    const workload = file('bytes.jsonl', lengths.map((tokens) => JSON.stringify({ tokens })).join('\n'));
+    const json = join(folder, 'bytes.json');
+    const strategies = ['asyncep', 'dp-tp', 'tp', 'pp'] as const;
+    const { exitCode } = await bench(
+      '--model', FIXTURE, '--strategies', strategies.join(), '--workload', workload, '--batch-tokens', '48', '--repetitions', '1', '--link', 'none', '--wire', 'f32', '--json', json,
+    );
+    expect(exitCode).toBe(0);
+    const { config, worlds: [world] } = JSON.parse(readFileSync(json, 'utf8')) as { config: ModelConfig; worlds: [WorldReport] };
+    const predicted = strategies.map((strategy) => predictRun({
+      config, strategy, ranks: 2, lengths, batchTokens: 48, candidates: 32, flopsPerSecond: 1e9, link: null, wire: 'f32', weightBytes: 4, dispatch: 'rank',
+    }).ranks.reduce((sum, { sentBytes }) => sum + sentBytes, 0));
+    expect(world.figures.map(({ sentBytesPerRankLayer }) => (sentBytesPerRankLayer as number) * 2 * config.numHiddenLayers)).toEqual(predicted);
+    for (const { distance } of world.figures.slice(1)) expect(distance).toBeLessThan(1e-4);
   }, 120_000);
 });

@@ -6,6 +6,7 @@ import { barChart, htmlPage } from '../../src/cli/bench-strategies-html.ts';
 import { csvText, worldText } from '../../src/cli/bench-strategies-text.ts';
 import { prefillFlops } from '../../src/model/flops.ts';
 import { fakeLaunch, passOf, settingOf, type FakeCluster } from './bench-fakes.ts';
+import { scratch } from './run.ts';
 
 const CLUSTERS: Readonly<Record<string, FakeCluster>> = {
   asyncep: { wallMs: [900, 1000, 1300], passes: [passOf(0), passOf(1, { exposedMs: 0 })] },
@@ -144,5 +145,20 @@ describe('the link', () => {
     expect(linkFor(paper, 1, 12e9).link).toBeNull();
     expect(linkFor(await settingOf({ link: '18MB/s,50us' }), 4, 1).link).toEqual({ bytesPerSecond: 18e6, latencyMs: 0.05 });
     expect(linkFor(await settingOf({ link: 'none' }), 4, 1).link).toBeNull();
+  });
+});
+
+describe('a workload of one\'s own', () => {
+  const { file } = scratch();
+
+  it('is taken as it is: requests of a group begin alike, given tokens are kept', async () => {
+    const path = file('own.jsonl', ['{"tokens":30,"prefix":20,"group":"a"}', '{"tokens":[7,8,9]}', '{"tokens":25,"prefix":20,"group":"a"}', '{"tokens":25,"prefix":20,"group":"b"}'].join('\n'));
+    const { workload, prompts } = await settingOf({ workload: path });
+    expect(workload).toMatchObject({ name: path, tokens: 83, contextFactor: 1, requestFactor: 1 });
+    const [first, given, second, other] = prompts.map((tokens) => [...tokens]) as [number[], number[], number[], number[]];
+    expect(given).toEqual([7, 8, 9]);
+    expect(second.slice(0, 20)).toEqual(first.slice(0, 20));
+    expect(second.slice(20)).not.toEqual(first.slice(20, 25));
+    expect(other.slice(0, 20)).not.toEqual(first.slice(0, 20));
   });
 });
