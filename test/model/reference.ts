@@ -31,8 +31,11 @@ const norm = (x: Vector, weight: Vector, eps: number): Vector => {
   return x.map((value, i) => value * scale * weight[i]!);
 };
 
+/** Told the experts that each token chose in a layer, and by how much (probability) the last chosen beat the next one, at least. */
+export type OnRoute = (layer: number, chosen: readonly (readonly number[])[], margin: number) => void;
+
 /** Logits of the whole vocabulary after the last token. */
-export async function referenceLogits(weights: ModelWeights, tokens: readonly number[]): Promise<Vector> {
+export async function referenceLogits(weights: ModelWeights, tokens: readonly number[], onRoute: OnRoute = () => undefined): Promise<Vector> {
   const { config } = weights;
   const embedding = rows(await weights.embeddingRows(0, config.vocabSize));
   let states = tokens.map((token) => embedding[token]!);
@@ -41,7 +44,7 @@ export async function referenceLogits(weights: ModelWeights, tokens: readonly nu
     const mixed = attention(config, parts, states.map((x) => norm(x, numbers(parts.inputNorm), config.rmsNormEps)));
     states = states.map((x, t) => plus(x, mixed[t]!));
     const inputs = states.map((x) => norm(x, numbers(parts.postAttentionNorm), config.rmsNormEps));
-    const outputs = parts.mlp ? dense(parts.mlp, inputs) : await experts(weights, layer, rows(parts.router!), inputs);
+    const outputs = parts.mlp ? dense(parts.mlp, inputs) : await experts(weights, layer, rows(parts.router!), inputs, onRoute);
     states = states.map((x, t) => plus(x, outputs[t]!));
   }
   const last = norm(states.at(-1)!, numbers(await weights.finalNorm()), config.rmsNormEps);
@@ -83,15 +86,19 @@ function dense(mlp: MlpWeights, inputs: Matrix): Matrix {
   });
 }
 
-async function experts(weights: ModelWeights, layer: number, router: Matrix, inputs: Matrix): Promise<Matrix> {
+async function experts(weights: ModelWeights, layer: number, router: Matrix, inputs: Matrix, onRoute: OnRoute): Promise<Matrix> {
   const { numExperts, numExpertsPerTok, normTopkProb } = weights.config;
   const outputs: Matrix = inputs.map((x) => new Float64Array(x.length));
+  let margin = Infinity;
   const routes = inputs.map((x) => {
     const probabilities = softmax(apply(router, x));
-    const chosen = [...probabilities.keys()].toSorted((a, b) => probabilities[b]! - probabilities[a]!).slice(0, numExpertsPerTok);
+    const ranked = [...probabilities.keys()].toSorted((a, b) => probabilities[b]! - probabilities[a]!);
+    const chosen = ranked.slice(0, numExpertsPerTok);
+    margin = Math.min(margin, probabilities[chosen.at(-1)!]! - (probabilities[ranked[numExpertsPerTok]!] ?? -Infinity));
     const sum = normTopkProb ? chosen.reduce((total, e) => total + probabilities[e]!, 0) : 1;
     return new Map(chosen.map((e) => [e, probabilities[e]! / sum]));
   });
+  onRoute(layer, routes.map((route) => [...route.keys()]), margin);
   for (let e = 0; e < numExperts; e++) {
     const tokens = routes.flatMap((route, t) => (route.has(e) ? [t] : []));
     const results = dense(await weights.expert(layer, e), tokens.map((t) => inputs[t]!));

@@ -1,13 +1,17 @@
 /** All ranks of a strategy that moves rows, in one process: every one with its part of the model, on devices of the test's choice. */
 import { InProcessHub } from '../../src/collective/in-process.ts';
 import { InProcessWorld } from '../../src/collective/in-process-messenger.ts';
+import { createEngine, type KvMode } from '../../src/engine/index.ts';
+import type { SlotStream } from '../../src/engine/slot-stream.ts';
+import type { Dispatch } from '../../src/engine/split/shape.ts';
 import type { ModelWeights } from '../../src/model/types.ts';
 import type { GpuDevice } from '../../src/runtime/device.ts';
 import type { WireDtype } from '../../src/runtime/kernels/exchange.ts';
-import type { Dispatch } from '../../src/engine/split/shape.ts';
-import { createStream, rowStrategy, type RowStrategy } from '../../src/strategy/index.ts';
+import { createStream, rowStrategy, SharedStream, type CountedStream, type RowStrategy } from '../../src/strategy/index.ts';
 import { createRowRank, localExperts, type RowRank } from '../../src/strategy/row-rank.ts';
 import type { RowStrategyDefinition } from '../../src/strategy/model-part.ts';
+import { localSlots } from '../engine/local-slots.ts';
+import { relativeError } from './golden.ts';
 
 export interface RowWorldOptions {
   readonly weights: ModelWeights;
@@ -19,6 +23,7 @@ export interface RowWorldOptions {
   readonly dispatch?: Dispatch;
   readonly chunkTokens?: number;
   readonly offloadLayers?: number;
+  readonly kv?: KvMode;
 }
 
 export interface RowWorld {
@@ -32,7 +37,14 @@ export interface RowWorld {
 export const dealt = <T>(sequences: readonly T[], world: number): T[][] =>
   Array.from({ length: world }, (_, rank) => sequences.filter((__, i) => i % world === rank));
 
-export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32', dispatch = 'rank', chunkTokens, offloadLayers = 0 }: RowWorldOptions): Promise<RowWorld> {
+/** One stream for all passes where experts stay, or come for one pass after the other; else one that passes under way together share. */
+function passStreams(stream: CountedStream, shared: boolean): () => SlotStream {
+  if (!shared) return () => stream;
+  const rounds = new SharedStream(stream);
+  return () => rounds.pass();
+}
+
+export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32', dispatch = 'rank', chunkTokens, offloadLayers = 0, kv }: RowWorldOptions): Promise<RowWorld> {
   const definition = rowStrategy(strategy) as RowStrategyDefinition;
   const meeting = new InProcessWorld(world, { deadlineMs: 30_000 });
   const messengers = Array.from({ length: world }, (_, rank) => meeting.messenger(rank));
@@ -48,7 +60,8 @@ export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32
       rank: 0, geometry, readers: [reader], bankBytes: 3 * geometry.expertBytes, settings: { offloadLayers },
     });
     streams.push(stream);
-    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, passStream: () => stream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }) }));
+    const passStream = passStreams(stream, offloadLayers > 0 && definition.kind === 'split');
+    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, passStream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }), ...(kv && { kv }) }));
   }
   const chunk = Math.min(...ranks.map((rank) => rank.chunkTokens));
   for (const rank of ranks) rank.chunkTokens = chunk;
@@ -74,3 +87,26 @@ export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32
     },
   };
 }
+
+/** Logits of every sequence on one device that holds everything. */
+export async function undivided(gpu: GpuDevice, weights: ModelWeights, sequences: readonly Uint32Array[], candidates: Uint32Array | null): Promise<Float32Array[]> {
+  const engine = await createEngine(gpu, weights, { weightDtype: 'f32' });
+  const stream = await localSlots(gpu, weights, 'f32');
+  const { logits } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, stream);
+  const width = logits.length / sequences.length;
+  return sequences.map((_, i) => logits.slice(i * width, (i + 1) * width));
+}
+
+/** Logits of `passes` passes over the same batch, all under way at the same time. */
+export async function logitsOf(options: RowWorldOptions, sequences: readonly Uint32Array[], candidates: Uint32Array | null, passes = 1): Promise<Float32Array[][]> {
+  const world = await openRowWorld(options);
+  try {
+    return await Promise.all(Array.from({ length: passes }, (_, pass) => world.run(pass, sequences, candidates)));
+  } finally {
+    await world.close();
+  }
+}
+
+/** The largest relative error of any sequence; infinite where one has no logits. */
+export const worst = (actual: readonly Float32Array[], expected: readonly Float32Array[]): number =>
+  Math.max(...expected.map((logits, i) => (actual[i]?.length === logits.length ? relativeError(actual[i] as Float32Array, logits) : Infinity)));
