@@ -46,6 +46,8 @@ export interface WorldReport {
   /** Rate of the kernels in a pass, of one rank, from which predictions are made, and what it was taken from. */
   readonly kernelFlopsPerSecond: number;
   readonly calibratedBy: string;
+  /** How many ranks compute at the same time without slowing each other. */
+  readonly processors: number;
   readonly link: Link | null;
   readonly linkLines: readonly string[];
   readonly interleaved: boolean;
@@ -103,6 +105,7 @@ function baseShape({ setting, ranks, link, trials, matmulFlopsPerSecond }: World
   return {
     config, strategy: 'resident', ranks, lengths: prompts.map(({ length }) => length), batchTokens, candidates: candidates.length,
     flopsPerSecond: matmulFlopsPerSecond, link: link ?? measuredLink(setting, ranks, trials), wire, weightBytes, dispatch,
+    processors: Math.max(1, ...trials.map(({ processors }) => processors)),
     ...(expertShares === undefined ? {} : { expertShares }),
   };
 }
@@ -179,7 +182,7 @@ export function reportWorld(facts: WorldFacts): WorldReport {
   const bestBaseline = baselines.length === 0 ? null : Math.min(...baselines.map(medianWall));
   const gatherMs = Math.max(0, ...measured.map((trial) => trial.gatherMs)) || null;
   return {
-    ranks, matmulFlopsPerSecond, kernelFlopsPerSecond: rate, calibratedBy: by, link, linkLines, interleaved, gatherMs,
+    ranks, matmulFlopsPerSecond, kernelFlopsPerSecond: rate, calibratedBy: by, processors: shape.processors as number, link, linkLines, interleaved, gatherMs,
     threshold: gatherMs === null ? null : saturationThreshold(config.layerIsMoe.filter(Boolean).length, gatherMs, matmulFlopsPerSecond),
     crossOvers: measured.some(({ strategy }) => strategy === 'asyncep') && ranks > 1 ? crossOversOf(shape, baselines.map(({ strategy }) => strategy)) : {},
     figures: trials.map((trial) => figuresOf(trial, facts, shape, bestBaseline)),

@@ -2,7 +2,7 @@
  * Runs the same prompts under every strategy. All clusters of a number of ranks are open together and repetitions are interleaved, so that a
  * noisy machine disturbs all alike; where the memory does not suffice for that, one cluster follows another.
  */
-import { freemem } from 'node:os';
+import { availableParallelism, freemem } from 'node:os';
 import { splitIntoBatches } from '../cluster/batching.ts';
 import type { Cluster, ClusterOptions, RunResult, Tuning } from '../cluster/index.ts';
 import type { Link } from '../collective/link.ts';
@@ -24,6 +24,8 @@ export interface Trial {
   readonly deviceBytes: number;
   /** t_EP: the slowest gather of a layer during warm-up. */
   readonly gatherMs: number;
+  /** How many of the ranks compute at the same time without slowing each other. */
+  readonly processors: number;
   /** Largest relative L2 distance of a sequence's logits from those of the first strategy that ran; null: it is the first. */
   readonly distance: number | null;
 }
@@ -100,14 +102,21 @@ export function logitsDistance(logits: readonly Float32Array[], reference: reado
 const deviceBytes = ({ ranks }: Cluster): number =>
   Math.max(...ranks.map(({ memory }) => memory.reduce((sum, { where, allocatedBytes }) => sum + (where === 'device' ? allocatedBytes : 0), 0)));
 
+/** Software adapters share the machine's cores; ranks that name the same real adapter are on one device. */
+function processorsOf({ ranks }: Cluster): number {
+  const devices = new Set(ranks.filter(({ software }) => !software).map(({ adapter }) => adapter)).size;
+  return devices + Math.min(ranks.filter(({ software }) => software).length, availableParallelism());
+}
+
 function trialOf({ strategy, cluster, repetitions, logits }: Running, reference: readonly Float32Array[] | null): Trial {
   return {
     strategy, reason: null, repetitions, deviceBytes: deviceBytes(cluster), gatherMs: Math.max(...cluster.ranks.map(({ gatherMs }) => gatherMs)),
+    processors: processorsOf(cluster),
     distance: reference === null ? null : logitsDistance(logits, reference),
   };
 }
 
-const notRun = (strategy: SimStrategy, reason: string): Trial => ({ strategy, reason, repetitions: [], deviceBytes: 0, gatherMs: 0, distance: null });
+const notRun = (strategy: SimStrategy, reason: string): Trial => ({ strategy, reason, repetitions: [], deviceBytes: 0, gatherMs: 0, processors: 0, distance: null });
 
 /** Share of the free memory that all clusters together may take. */
 const MEMORY_SHARE = 0.7;

@@ -60,10 +60,11 @@ export function describeModel({ model: { config }, flags, weightBytes }: Setting
 }
 
 /** The arithmetic behind the figures of one number of ranks. */
-export function arithmetic({ ranks, matmulFlopsPerSecond, kernelFlopsPerSecond, calibratedBy, link, linkLines, interleaved, gatherMs, threshold, crossOvers }: WorldReport): string[] {
+export function arithmetic({ ranks, matmulFlopsPerSecond, kernelFlopsPerSecond, calibratedBy, processors, link, linkLines, interleaved, gatherMs, threshold, crossOvers }: WorldReport): string[] {
   const known = Object.entries(crossOvers).map(([strategy, tokens]) => `${strategy} ${tokens === null ? 'not up to 128K' : formatCount(tokens)}`);
   return [
     `F = ${formatFlops(matmulFlopsPerSecond)} a rank (measured matmul rate); kernels in a pass: ${formatFlops(kernelFlopsPerSecond)} a rank (from ${calibratedBy})`,
+    ...(processors >= ranks ? [] : [`${ranks} ranks share ${processors === 1 ? 'one device or core' : `${processors} devices or cores`}: one rank's pause is another's gain, which favours strategies whose ranks wait`]),
     ...linkLines,
     ...(link === null ? [] : [`link of each rank: ${formatLink({ ...link, bytesPerSecond: Number(link.bytesPerSecond.toPrecision(4)) })}`]),
     ...(gatherMs === null || threshold === null ? [] : [

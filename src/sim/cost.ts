@@ -3,8 +3,8 @@
  * link, plus latency), and what neither hides of the other.
  *
  * Each strategy is a set of steps on the ranks' devices and links (streaming.ts, exchanging.ts, pipeline.ts), which schedule.ts plays through.
- * Not in the model: what a transfer costs the device or the host (copies, waiting for a readback), kernels whose rate changes with the
- * size of their operands, and cores that ranks share, so that one rank's pause is another's gain.
+ * Not in the model: what a transfer costs the device or the host (copies, waiting for a readback), and kernels whose rate changes with the
+ * size of their operands.
  */
 import { layerExpertBytes } from '../model/flops.ts';
 import { addExchanging } from './exchanging.ts';
@@ -25,9 +25,11 @@ const ADD: Readonly<Record<'streaming' | 'exchanging' | 'pipeline', (steps: Step
   streaming: addStreaming, exchanging: addExchanging, pipeline: addPipeline,
 };
 
-function ratesOf({ flopsPerSecond, ranks, link }: RunShape): Rates {
+function ratesOf({ flopsPerSecond, ranks, link, processors = ranks }: RunShape): Rates {
+  const rates = typeof flopsPerSecond === 'number' ? Array.from({ length: ranks }, () => flopsPerSecond) : flopsPerSecond;
+  const alone = ranks / Math.min(ranks, processors);
   return {
-    flopsPerSecond: typeof flopsPerSecond === 'number' ? Array.from({ length: ranks }, () => flopsPerSecond) : flopsPerSecond,
+    flopsPerSecond: rates.map((rate) => rate * alone),
     bytesPerSecond: link?.bytesPerSecond ?? Infinity,
     latencyMs: link?.latencyMs ?? 0,
   };
@@ -44,7 +46,7 @@ const lastCompute = ({ steps, endMs }: Schedule): number =>
 export function predictRun(shape: RunShape): Prediction {
   const steps = new Steps(ratesOf(shape));
   ADD[STRATEGY_KINDS[shape.strategy]](steps, shape);
-  const schedule = simulate(steps.list);
+  const schedule = simulate(steps.list, shape.processors);
   const wallMs = lastCompute(schedule);
   return { wallMs, ranks: summarize({ ...schedule, wallMs }, shape.ranks), schedule };
 }

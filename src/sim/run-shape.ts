@@ -31,8 +31,13 @@ export interface RunShape {
   readonly batchTokens: number;
   /** Candidates whose logits are asked for. */
   readonly candidates: number;
-  /** Rate of a rank's kernels, measured; one for all or one for each. FLOP/s. */
+  /** Rate of a rank's kernels when all ranks compute, measured; one for all or one for each. FLOP/s. */
   readonly flopsPerSecond: number | readonly number[];
+  /**
+   * How many ranks compute at the same time without slowing each other, where they share devices or cores: with fewer at work, each is
+   * faster, so that one rank's pause is another's gain. As many as there are by default.
+   */
+  readonly processors?: number;
   /** null: transfers take no time. */
   readonly link: Link | null;
   /** Element type of rows on the wire. */

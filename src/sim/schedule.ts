@@ -138,19 +138,28 @@ function followersOf(steps: readonly Step[]): { readonly starts: Uint32Array; re
   return { starts, list };
 }
 
-/** Runs the steps. Their `after` point backwards, so there is always one that can begin. */
-export function simulate(steps: readonly Step[]): Schedule {
+/** The one that is free first. */
+const firstFree = (freeMs: Float64Array): number => freeMs.reduce((first, free, index) => (free < (freeMs[first] as number) ? index : first), 0);
+
+/**
+ * Runs the steps. Their `after` point backwards, so there is always one that can begin.
+ * @param processors how many devices can compute at the same time, where ranks share them; a step has its processor to itself
+ */
+export function simulate(steps: readonly Step[], processors = Infinity): Schedule {
   const [startMs, endMs, readyMs, fromMs] = [0, 1, 2, 3].map(() => new Float64Array(steps.length)) as [Float64Array, Float64Array, Float64Array, Float64Array];
   const missing = Uint32Array.from(steps, ({ after }) => after.length);
   const followers = followersOf(steps);
   const freeMs = new Float64Array(steps.reduce((most, { channels }) => Math.max(most, ...channels), 0) + 1);
+  const processorFreeMs = new Float64Array(Number.isFinite(processors) ? processors : 0);
   const queue = new Queue(fromMs, readyMs);
   for (let step = 0; step < steps.length; step++) if (missing[step] === 0) queue.push(step);
   let wallMs = 0;
   for (let step = queue.pop(); step >= 0; step = queue.pop()) {
-    const { channels, busyMs, delayMs } = steps[step] as Step;
+    const { kind, channels, busyMs, delayMs } = steps[step] as Step;
     let start = readyMs[step] as number;
     for (const channel of channels) start = Math.max(start, freeMs[channel] as number);
+    const processor = kind === 'compute' && processorFreeMs.length > 0 ? firstFree(processorFreeMs) : -1;
+    if (processor >= 0) start = Math.max(start, processorFreeMs[processor] as number);
     if (start > (fromMs[step] as number)) { // a channel was taken meanwhile
       fromMs[step] = start;
       queue.push(step);
@@ -160,6 +169,7 @@ export function simulate(steps: readonly Step[]): Schedule {
     startMs[step] = start;
     endMs[step] = end;
     for (const channel of channels) freeMs[channel] = start + busyMs;
+    if (processor >= 0) processorFreeMs[processor] = start + busyMs;
     wallMs = Math.max(wallMs, end);
     for (let at = followers.starts[step] as number; at < (followers.starts[step + 1] as number); at++) {
       const follower = followers.list[at] as number;

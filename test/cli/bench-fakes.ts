@@ -33,7 +33,7 @@ export function fakeLaunch(clusters: Readonly<Record<string, FakeCluster>>, log:
     let runs = 0;
     return {
       ranks: Array.from({ length: ranks }, (_, rank) => ({
-        rank, pid: 1, adapter: 'fake', software: true, gatherMs: strategy === 'asyncep' ? 50 : 0,
+        rank, pid: 1, adapter: `fake ${rank}`, software: false, gatherMs: strategy === 'asyncep' ? 50 : 0,
         memory: [{ name: 'a', where: 'device', expectedBytes: 100, allocatedBytes: 100 + rank }, { name: 'b', where: 'host', expectedBytes: 7, allocatedBytes: 7 }],
       })),
       tuning: { fake: strategy },

@@ -172,6 +172,11 @@ describe('the pipeline', () => {
     for (const { idleMs } of summary) expect(idleMs / wallMs).toBeCloseTo((ranks - 1) / (passes + ranks - 1), 9);
   });
 
+  it('has no bubbles where all stages share one processor: whoever computes has all of it', () => {
+    const shape = shapeOf({ strategy: 'pp', ranks: 4, lengths: Array.from({ length: 8 }, () => 64), processors: 1 });
+    expect(predictRun(shape).wallMs).toBeCloseTo(computeMs(shape) / 4, 6); // the rate is that of a rank when all four compute
+  });
+
   it('sends every row from each stage to the next', () => {
     const { ranks } = predictRun(shapeOf({ strategy: 'pp', ranks: 4, link: linkOf(1) }));
     expect(ranks.map(({ sentBytes }) => sentBytes)).toEqual([256 * 64, 256 * 64, 256 * 64, 0]);

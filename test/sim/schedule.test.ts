@@ -36,6 +36,13 @@ describe('a schedule', () => {
     expect([...simulate(steps.list).startMs]).toEqual([0, 0, 0]);
   });
 
+  it('lets no more devices compute at once than there are processors', () => {
+    const steps = new Steps(rates);
+    for (const rank of [0, 1, 2]) steps.compute(rank, 10, [], AT);
+    expect([...simulate(steps.list, 2).startMs]).toEqual([0, 0, 10]);
+    expect([...simulate(steps.list).startMs]).toEqual([0, 0, 0]);
+  });
+
   it('never lets two steps use a channel at once, nor one begin before what it comes after is over', () => {
     const step = fc.record({ kind: fc.constantFrom('compute', 'message'), rank: fc.nat(2), to: fc.nat(1), size: fc.integer({ min: 1, max: 50 }), after: fc.array(fc.nat(1000), { maxLength: 3 }) });
     fc.assert(fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), (list) => {
