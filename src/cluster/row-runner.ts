@@ -3,6 +3,7 @@ import type { Messenger } from '../collective/messenger.ts';
 import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
 import type { KernelPlan } from '../runtime/plan.ts';
 import type { SlotStream } from '../engine/slot-stream.ts';
+import type { TransferPlace } from '../engine/split/activity.ts';
 import { createStream, SharedStream, type CountedStream, type ExchangeEvent, type RowStrategyDefinition } from '../strategy/index.ts';
 import { compareMemory, expertMemory, type MemoryPart, type MemoryRow } from '../strategy/memory.ts';
 import { createRowRank, localExperts, type LocalExperts, type RowRank } from '../strategy/row-rank.ts';
@@ -60,7 +61,11 @@ export class RowRunner implements Runner {
       wire: setup.wire, dispatch: setup.dispatch, kv: setup.kv, timestamps: setup.trace && gpu.hasTimestamps, ...(chunkTokens && { chunkTokens }),
       ...(setup.trace && {
         onExchange: (event: ExchangeEvent) => this.#traceExchange(event),
-        onExposed: (startMs: number, endMs: number) => hooks.trace({ track: 'wait', name: 'wait for rows', startMs, durationMs: endMs - startMs, pass: 0 }),
+        onExposed: (startMs: number, endMs: number, { pass, layer }: TransferPlace) => {
+          if (pass >= WARM_PASS) return;
+          const name = layer === undefined ? `wait for rows of pass ${pass}` : `wait for rows of layer ${layer}`;
+          hooks.trace({ track: 'wait', name, startMs, durationMs: endMs - startMs, pass, ...(layer === undefined ? {} : { layer }) });
+        },
       }),
     });
     const timestamps = setup.trace && gpu.hasTimestamps;
@@ -102,7 +107,7 @@ export class RowRunner implements Runner {
     demand.add({ sequences, candidates });
     const { logits, sequences: rows, flops, expertRows, startMs, endMs } = await rank.forward({ pass, sequences, lengths, candidates });
     if (this.context.setup.trace) {
-      for (const event of computeEvents(await rank.takeIntervals(), this.#clock, () => pass)) if (event.pass < WARM_PASS) this.context.hooks.trace(event);
+      for (const event of computeEvents(await rank.takeIntervals(), this.#clock, () => pass, this.#local.firstLayer)) if (event.pass < WARM_PASS) this.context.hooks.trace(event);
     }
     return { logits, width: candidates?.length ?? this.context.weights.config.vocabSize, rows, flops, expertRows, engine: { computeMs: endMs - startMs } };
   }

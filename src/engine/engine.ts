@@ -67,6 +67,8 @@ export class Engine {
   private readonly stage: StageMail | undefined;
   private workspace: Workspace | undefined;
   private passes = 0;
+  /** What labels of the pass being recorded begin with: stages of a pipeline tell which pass of all it is. */
+  private label = '';
   private recording: Promise<unknown> = Promise.resolve();
 
   private constructor(
@@ -196,6 +198,7 @@ export class Engine {
     const pass = this.passes++;
     const packed = packBatch(batch, this.chunkTokens, attentionRows(this.plan.attention), this.kv);
     const inbox = await rows;
+    this.label = this.stage ? `pass ${number} ` : '';
     const work = await this.room(batch, packed);
     uploadInputs(this.gpu, work.buffers, packed, batch.candidates);
     let flops = 0;
@@ -247,7 +250,7 @@ export class Engine {
   }
 
   private recordEmbeddings(ctx: LayerContext, packed: PackedBatch): void {
-    this.recorder.begin('embedding');
+    this.recorder.begin(`${this.label}embedding`);
     for (const { start, tokens } of packed.chunks) {
       recordEmbedding(ctx, this.weights, { count: tokens, tokens: slice(ctx.work.tokens, start * 4, tokens * 4), x: residualRows(this.config, ctx.work.x, start, tokens) });
     }
@@ -256,7 +259,7 @@ export class Engine {
 
   private recordLayer(ctx: LayerContext, index: number, packed: PackedBatch, source: ExpertSource): void {
     const layer = this.weights.layers[index] as DeviceLayer;
-    this.recorder.begin(`layer ${index}`);
+    this.recorder.begin(`${this.label}layer ${index}`);
     if (!this.isLast || index < this.config.numHiddenLayers - 1) for (const chunk of packed.chunks) this.recordChunk(ctx, layer, chunk, packed, source);
     else this.recordLastLayer(ctx, layer, packed, source);
     this.recorder.submit();

@@ -9,6 +9,8 @@ export interface ModelPart {
   view(weights: ModelWeights): ModelWeights;
   /** Experts of each rank, where they are split by index; else every rank has (its columns of) all. */
   readonly owned?: readonly IndexRange[];
+  /** The model's layer that is the part's first; 0 when not given. */
+  readonly firstLayer?: number;
 }
 
 /** All ranks compute a batch together, layer by layer. */

@@ -17,6 +17,6 @@ export const pp: StageStrategy = {
   kind: 'stages',
   part: (config, rank, world) => {
     const layers = splitLayers(config.layerIsMoe.map((_, layer) => layerCost(config, layer)), world)[rank] as IndexRange;
-    return { view: (weights) => shardLayers(weights, layers) };
+    return { view: (weights) => shardLayers(weights, layers), firstLayer: layers.first };
   },
 };

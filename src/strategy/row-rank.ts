@@ -22,6 +22,8 @@ export interface LocalExperts {
   readonly geometry: ShardGeometry;
   /** The part as a model. */
   readonly view: ModelWeights;
+  /** The model's layer that is the part's first. */
+  readonly firstLayer: number;
   /** Packed bytes of one of them. */
   pack(layer: number, expert: number): Promise<Uint8Array>;
 }
@@ -35,7 +37,7 @@ export function localExperts(definition: RowStrategyDefinition, weights: ModelWe
   const blob = new Uint8Array(layout.expertBytes);
   const layers = view.config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
   return {
-    view,
+    view, firstLayer: part.firstLayer ?? 0,
     geometry: { modelHash: weights.modelHash, dtype, world: 1, numExperts: own.count, expertBytes: layout.expertBytes, layers },
     pack: async (layer, expert) => {
       packExpert(await view.expert(layer, own.first + expert), layout, blob);
@@ -134,8 +136,8 @@ async function stageRank(options: RowRankOptions, exchange: MessengerExchange, a
     stage: {
       wire,
       computing: (promise) => activity.compute(promise),
-      ...(rank > 0 && { receive: (pass: number, into: Uint8Array) => activity.transfer(exchange.receive(rank - 1, step(pass), into)) }),
-      ...(rank < world - 1 && { send: (pass: number, bytes: Uint8Array) => activity.transfer(exchange.send(rank + 1, step(pass), bytes)) }),
+      ...(rank > 0 && { receive: (pass: number, into: Uint8Array) => activity.transfer(exchange.receive(rank - 1, step(pass), into), { pass }) }),
+      ...(rank < world - 1 && { send: (pass: number, bytes: Uint8Array) => activity.transfer(exchange.send(rank + 1, step(pass), bytes), { pass }) }),
     },
   });
   return {

@@ -1,14 +1,21 @@
 /** What of the transfers the device's work did not hide: the same measure as a slot that comes late (exposed time). */
 
-/** A span in which a transfer was under way and the device had nothing to do, milliseconds of `performance.now()`. */
-export type OnExposed = (startMs: number, endMs: number) => void;
+/** What a transfer belongs to. */
+export interface TransferPlace {
+  readonly pass: number;
+  /** None where whole passes travel, from stage to stage. */
+  readonly layer?: number;
+}
+
+/** A span in which transfers were under way (`place`: of the oldest) and the device had nothing to do, milliseconds of `performance.now()`. */
+export type OnExposed = (startMs: number, endMs: number, place: TransferPlace) => void;
 
 /** Counts time by what was going on. Several transfers and several submits may be under way at once. */
 export class Activity {
   #computing = 0;
-  #transferring = 0;
+  readonly #transfers = new Set<TransferPlace>();
   #sinceMs = performance.now();
-  #exposedFromMs: number | null = null;
+  #exposed: { readonly fromMs: number; readonly place: TransferPlace } | null = null;
   #transferMs = 0;
   #exposedMs = 0;
 
@@ -16,43 +23,55 @@ export class Activity {
 
   /** `promise` is the device's work. */
   async compute<T>(promise: Promise<T>): Promise<T> {
-    this.#change(1, 0);
+    this.#count();
+    this.#computing++;
+    this.#watch();
     try {
       return await promise;
     } finally {
-      this.#change(-1, 0);
+      this.#count();
+      this.#computing--;
+      this.#watch();
     }
   }
 
   /** `promise` is bytes on their way, or ranks that wait for those of others. */
-  async transfer<T>(promise: Promise<T>): Promise<T> {
-    this.#change(0, 1);
+  async transfer<T>(promise: Promise<T>, { pass, layer }: TransferPlace): Promise<T> {
+    const place = { pass, ...(layer !== undefined && { layer }) };
+    this.#count();
+    this.#transfers.add(place);
+    this.#watch();
     try {
       return await promise;
     } finally {
-      this.#change(0, -1);
+      this.#count();
+      this.#transfers.delete(place);
+      this.#watch();
     }
   }
 
-  #change(computing: number, transferring: number): void {
+  /** Books the time since the last change. */
+  #count(): void {
     const nowMs = performance.now();
-    const exposed = this.#transferring > 0 && this.#computing === 0;
-    if (this.#transferring > 0) this.#transferMs += nowMs - this.#sinceMs;
-    if (exposed) this.#exposedMs += nowMs - this.#sinceMs;
-    this.#computing += computing;
-    this.#transferring += transferring;
+    if (this.#transfers.size > 0) this.#transferMs += nowMs - this.#sinceMs;
+    if (this.#transfers.size > 0 && this.#computing === 0) this.#exposedMs += nowMs - this.#sinceMs;
     this.#sinceMs = nowMs;
-    const stillExposed = this.#transferring > 0 && this.#computing === 0;
-    if (stillExposed) this.#exposedFromMs ??= nowMs;
-    else if (this.#exposedFromMs !== null) {
-      this.onExposed(this.#exposedFromMs, nowMs);
-      this.#exposedFromMs = null;
+  }
+
+  /** Sees spans of exposed time begin and end. */
+  #watch(): void {
+    const [place] = this.#transfers;
+    if (place !== undefined && this.#computing === 0) {
+      this.#exposed ??= { fromMs: this.#sinceMs, place };
+    } else if (this.#exposed !== null) {
+      this.onExposed(this.#exposed.fromMs, this.#sinceMs, this.#exposed.place);
+      this.#exposed = null;
     }
   }
 
   /** Since the last call. */
   take(): { transferMs: number; exposedMs: number } {
-    this.#change(0, 0);
+    this.#count();
     const taken = { transferMs: this.#transferMs, exposedMs: this.#exposedMs };
     this.#transferMs = this.#exposedMs = 0;
     return taken;

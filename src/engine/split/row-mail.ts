@@ -66,7 +66,7 @@ export class RowMail {
     const parts = outgoing.parts(header).map((part) => part && new Uint8Array(out, headerBytes + part.offset, part.bytes));
     const into = inbox.getMappedRange();
     const receive = most.map((bytes, rank) => (bytes === 0 ? null : new Uint8Array(into, offsets[rank], bytes)));
-    const lengths = await this.activity.transfer(this.exchange.exchange(step, parts, receive));
+    const lengths = await this.activity.transfer(this.exchange.exchange(step, parts, receive), step);
     outbox.unmap();
     inbox.unmap();
     this.#inboxMapped = false;
