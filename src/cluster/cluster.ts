@@ -12,6 +12,7 @@ import { checkOffload, rowStrategy, type Strategy } from '../strategy/index.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { TraceEvent } from '../trace/events.ts';
 import { jointPasses, passShape, splitIntoBatches, type Batch, type JointPass } from './batching.ts';
+import { Hearing } from './hearing.ts';
 import type { Activations, ModelSource, PassStats, RankSetup, TransportKind, Tuning } from './messages.ts';
 import { RankProcess, type Reply } from './rank-process.ts';
 
@@ -120,8 +121,6 @@ export interface Cluster {
 }
 
 const CLOSE_MS = 5000;
-/** A rank that accuses another is believed after so long: the accused, or its death, may tell more. */
-const HEARING_MS = 300;
 const NO_LOGITS = new Float32Array(0);
 
 /**
@@ -154,6 +153,7 @@ class RunningCluster implements Cluster {
   readonly #loaded = new Map<number, { done: number; total: number }>();
   readonly #failure: Promise<never>;
   #fail!: (error: Error) => void;
+  readonly #hearing = new Hearing((verdict) => void this.abort(verdict));
   #ended: Promise<void> | null = null;
   #passes = 0;
   #running: Promise<unknown> = Promise.resolve();
@@ -164,7 +164,7 @@ class RunningCluster implements Cluster {
     this.#failure.catch(() => undefined); // whoever waits for a step hears of it
     this.#processes = Array.from({ length: options.ranks }, (_, rank) =>
       new RankProcess(rank, options, {
-        failed: (error) => this.#onFailure(rank, error),
+        failed: (error) => this.#hearing.hear(rank, error),
         message: (message) => this.#onEvent(rank, message),
       }));
   }
@@ -212,7 +212,8 @@ class RunningCluster implements Cluster {
     const adapter = adapters.length === 0 ? null : (adapters[rank % adapters.length] as string);
     return {
       runId: this.#runId, rank, world: this.options.ranks, model, strategy, adapter, dtype, activations, tune, engine: { ...engine }, bankBytes,
-      stream: { deadlineMs: this.#deadlineMs, ...stream, offloadLayers }, transport, link, wire, dispatch, kv, memoryLimitBytes: deviceMemoryBytes, tls,
+      // Experts that do not arrive say less about who is at fault than a silent link does: that one speaks first.
+      stream: { deadlineMs: 2 * this.#deadlineMs, ...stream, offloadLayers }, transport, link, wire, dispatch, kv, memoryLimitBytes: deviceMemoryBytes, tls,
       deadlineMs: this.#deadlineMs, token: this.#token, listen: hosts[rank % Math.max(1, hosts.length)]?.address ?? '127.0.0.1',
       trace: onTrace !== undefined,
     };
@@ -354,15 +355,11 @@ class RunningCluster implements Cluster {
   #orFailure<T>(promise: Promise<T>): Promise<T> {
     promise.catch(() => undefined);
     return Promise.race([promise, this.#failure]).catch(async (error: unknown) => {
+      // What one rank reports may be another's fault: the hearing decides, and ends everything.
+      if (this.#processes.some((process) => process.failed)) return this.#failure;
       await this.abort(error as AsyncepError);
       throw error;
     });
-  }
-
-  /** A rank that names another one may only be the first to notice: the other's own end, should it come, is the better reason. */
-  #onFailure(reporter: number, error: AsyncepError): void {
-    if (error instanceof RankError && error.rank !== reporter && this.#ended === null) setTimeout(() => void this.abort(error), HEARING_MS);
-    else void this.abort(error);
   }
 
   /** Ends everything at once; the first reason is the one that is told. */

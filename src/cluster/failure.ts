@@ -1,5 +1,6 @@
 /** Errors on their way from a rank to whoever started it. */
 import { AdapterError, type AsyncepError, InputError, RankError } from '../errors.ts';
+import { causeOf } from '../collective/in-process-messenger.ts';
 import type { RankFailure } from './messages.ts';
 
 export function describeFailure(error: unknown): RankFailure {
@@ -18,7 +19,14 @@ export function reviveFailure(rank: number, failure: RankFailure): AsyncepError 
 function revive(rank: number, { name, message, input, rank: atFault }: RankFailure): AsyncepError {
   if (input !== null) return new InputError(input.source, input.field, input.problem);
   if (name === 'AdapterError') return new AdapterError(message);
-  if (atFault !== null && atFault !== rank) return new RankError(atFault, `${message.replace(/^rank \d+: /, '')} (seen by rank ${rank})`);
+  if (atFault !== null && atFault !== rank) return accusation(rank, new RankError(atFault, message.replace(/^rank \d+: /, '')));
   const prefix = `rank ${rank}: `;
   return new RankError(rank, message.startsWith(prefix) ? message.slice(prefix.length) : message);
+}
+
+/** A peer that gave up because of a third rank is that one's witness. */
+function accusation(reporter: number, error: RankError): RankError {
+  const cause = causeOf(error);
+  const [atFault, witness] = cause === null || cause.rank === reporter ? [error, reporter] : [cause, error.rank];
+  return new RankError(atFault.rank, `${atFault.message.replace(/^rank \d+: /, '')} (seen by rank ${witness})`);
 }

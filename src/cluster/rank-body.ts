@@ -8,7 +8,9 @@ import { describeFailure } from './failure.ts';
 import { openLinks, type RankLinks } from './links.ts';
 import type { FromRank, PassStats, RankSetup, ToRank } from './messages.ts';
 
+/** A rank gives a sign of life so often, or five times a deadline where that is short. */
 const HEARTBEAT_MS = 500;
+const HEARTBEATS_PER_DEADLINE = 5;
 
 /** The rank's end of the line. */
 export interface RankChannel {
@@ -23,7 +25,7 @@ type Message<T extends ToRank['type']> = Extract<ToRank, { type: T }>;
 export async function runRank(channel: RankChannel, openBackend: OpenBackend): Promise<'closed' | 'failed'> {
   const rank = new Rank(channel, openBackend);
   let failure: unknown;
-  const heartbeat = setInterval(() => channel.send({ type: 'heartbeat' }), HEARTBEAT_MS);
+  const heartbeat = beat(() => channel.send({ type: 'heartbeat' }), () => rank.heartbeatMs);
   try {
     await serve(channel, rank);
     return 'closed';
@@ -33,8 +35,21 @@ export async function runRank(channel: RankChannel, openBackend: OpenBackend): P
     return 'failed';
   } finally {
     await rank.close(failure).catch(() => undefined);
-    clearInterval(heartbeat);
+    heartbeat.stop();
   }
+}
+
+/** Calls `send` again and again, each time after as long as `intervalMs` says then. */
+function beat(send: () => void, intervalMs: () => number): { stop(): void } {
+  let timer: NodeJS.Timeout;
+  const next = (): void => {
+    timer = setTimeout(() => {
+      send();
+      next();
+    }, intervalMs());
+  };
+  next();
+  return { stop: () => clearTimeout(timer) };
 }
 
 /** Runs the messages in order (passes overlap); resolves at `close`, rejects with the first failure. */
@@ -66,6 +81,10 @@ class Rank {
     private readonly channel: RankChannel,
     private readonly openBackend: OpenBackend,
   ) {}
+
+  get heartbeatMs(): number {
+    return Math.min(HEARTBEAT_MS, (this.#setup?.deadlineMs ?? Infinity) / HEARTBEATS_PER_DEADLINE);
+  }
 
   async handle(message: Exclude<ToRank, { type: 'close' }>): Promise<void> {
     switch (message.type) {

@@ -1,5 +1,6 @@
 /** The coordinator's side of one rank: messages out, replies in, and an eye on whether it lives. */
 import type { ChildProcess } from 'node:child_process';
+import { Pulse } from '../collective/pulse.ts';
 import { type AsyncepError, RankError } from '../errors.ts';
 import type { ClusterOptions } from './cluster.ts';
 import { reviveFailure } from './failure.ts';
@@ -39,10 +40,10 @@ export class RankProcess {
   readonly gone: Promise<void>;
   readonly #child: ChildProcess;
   readonly #stderr: string[] = [];
-  readonly #watchdog: NodeJS.Timeout;
+  /** Ends the rank when it gives no sign of life. */
+  #pulse: Pulse;
   /** Replies that are due, by {@link replyKey}. */
   readonly #expected = new Map<string, Expected>();
-  #lastSignMs = performance.now();
   #silenceMs: number;
   #born = false;
   #error: AsyncepError | null = null;
@@ -70,8 +71,12 @@ export class RankProcess {
     });
     this.#child.on('message', (message) => this.#onMessage(message));
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#onStderr(text));
-    this.#watchdog = setInterval(() => this.#checkSilence(), Math.min(1000, silenceMs / 4));
-    this.#watchdog.unref();
+    this.#pulse = this.#watch(Math.max(silenceMs, BIRTH_MS));
+  }
+
+  /** The rank can do no more. */
+  get failed(): boolean {
+    return this.#error !== null;
   }
 
   get #doing(): string {
@@ -106,12 +111,13 @@ export class RankProcess {
   /** Ends the process at once. @param reason as for {@link close} */
   kill(reason: AsyncepError): void {
     this.#ending ??= reason;
-    clearInterval(this.#watchdog);
+    this.#pulse.stop();
     this.#child.kill('SIGKILL');
   }
 
   #onMessage(raw: unknown): void {
-    this.#lastSignMs = performance.now();
+    this.#pulse.heard();
+    if (!this.#born) this.#watchAnew();
     this.#born = true;
     const parsed = fromRankSchema.safeParse(raw);
     if (!parsed.success) return this.#fail(new RankError(this.rank, `sent a malformed message: ${parsed.error.issues[0]?.message ?? ''}`));
@@ -132,7 +138,7 @@ export class RankProcess {
   }
 
   #onExit(code: number | null, signal: string | null): void {
-    clearInterval(this.#watchdog);
+    this.#pulse.stop();
     if (this.#ending !== null) return this.#rejectAll(this.#ending);
     const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
     const said = this.#stderr.length === 0 ? '' : `; it said:\n${this.#stderr.join('\n')}`;
@@ -142,19 +148,26 @@ export class RankProcess {
   /** From now on a rank may be silent for so long and no longer. */
   expectSigns(silenceMs: number): void {
     this.#silenceMs = Math.min(this.#silenceMs, silenceMs);
+    this.#watchAnew();
   }
 
-  #checkSilence(): void {
-    const silenceMs = this.#silenceMs;
-    const silentMs = performance.now() - this.#lastSignMs;
-    if (silentMs > (this.#born ? silenceMs : Math.max(silenceMs, BIRTH_MS))) this.#fail(new RankError(this.rank, `gave no sign of life for ${(silentMs / 1000).toFixed(1)} s while ${this.#doing}`));
+  #watch(silenceMs: number): Pulse {
+    return new Pulse(silenceMs, () => undefined, (silentMs) => {
+      this.#fail(new RankError(this.rank, `gave no sign of life for ${(silentMs / 1000).toFixed(1)} s while ${this.#doing}`));
+    });
+  }
+
+  /** With {@link RankProcess.#silenceMs} as it is now. */
+  #watchAnew(): void {
+    this.#pulse.stop();
+    if (this.#error === null && this.#ending === null) this.#pulse = this.#watch(this.#silenceMs);
   }
 
   /** Ends the wait for a reply, too. */
   #fail(error: AsyncepError): void {
     if (this.#error !== null || this.#ending !== null) return;
     this.#error = error;
-    clearInterval(this.#watchdog);
+    this.#pulse.stop();
     this.#rejectAll(error);
     this.events.failed(error);
   }

@@ -125,6 +125,12 @@ class InProcessMessenger implements Messenger {
 export const farewell = (reason: string | undefined): string =>
   reason === undefined || reason === '' ? 'it closed its link' : `it gave up: ${reason}`;
 
+/** The reason that a peer gave for its {@link farewell}, where that is an error of yet another rank: the last link of such a chain. */
+export function causeOf({ message }: RankError): RankError | null {
+  const [, rank, problem] = /^(?:rank \d+: it gave up: )+rank (\d+): (.*)$/s.exec(message) ?? [];
+  return problem === undefined ? null : new RankError(Number(rank), problem);
+}
+
 /** @throws RangeError when `peer` is not another rank of the world */
 export function checkPeer({ rank, world }: Pick<Messenger, 'rank' | 'world'>, peer: number): void {
   if (Number.isInteger(peer) && peer >= 0 && peer < world && peer !== rank) return;
