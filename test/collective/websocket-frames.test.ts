@@ -17,7 +17,7 @@ describe('the header of a frame', () => {
   it('has these 32 bytes', () => {
     const bytes = Buffer.alloc(HEADER_BYTES);
     encodeHeader(header, 0x1_0007, bytes);
-    expect(bytes.toString('hex')).toBe('01' + '03' + '0700' + '04030201' + '5e000000' + '05000000' + '060504030201' + '0b0504030201' + 'bebafeca');
+    expect(bytes.toString('hex')).toBe('01030700040302015e000000050000000605040302010b0504030201bebafeca');
     expect(decodeHeader(bytes, HEADER_BYTES + 5, 7)).toEqual(header);
   });
 

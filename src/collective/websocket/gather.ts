@@ -36,7 +36,7 @@ class Lane {
   arrive(arrived: Arrived): void {
     const kept = { ...arrived, leftBytes: arrived.chunk.bytes.length };
     this.#kept.push(kept);
-    for (const read of [...this.#reads]) this.#copy(kept, read);
+    for (const read of this.#reads) this.#copy(kept, read);
     this.#tidy();
   }
 

@@ -15,6 +15,8 @@ export class OwnChunks {
   /** Runs are read into these in turn: one is read while the other is sent. */
   readonly #buffers: { bytes: Uint8Array; sent: Promise<unknown> }[];
   readonly #runExperts: number;
+  /** The first run of the layer that comes next, if it is known. */
+  #ahead: { readonly layer: number; readonly run: Promise<Uint8Array> } | null = null;
   /** What was published does not change: CRC-32 by layer and offset. */
   readonly #checksums = new Map<string, number>();
 
@@ -29,9 +31,11 @@ export class OwnChunks {
    * One layer at a time.
    */
   async forEach(layer: number, send: (chunk: OwnChunk) => Promise<{ done: Promise<unknown> }>): Promise<void> {
+    const ahead = this.#ahead?.layer === layer ? this.#ahead.run : null;
+    this.#ahead = null;
     const { first, count } = this.reader.range;
     const runs = Array.from({ length: Math.ceil(count / this.#runExperts) }, (_, run) => run * this.#runExperts);
-    let next = this.#read(layer, first, runs[0] as number);
+    let next = ahead ?? this.#read(layer, first, runs[0] as number);
     for (const [index, start] of runs.entries()) {
       const bytes = await next;
       const following = runs[index + 1];
@@ -41,6 +45,14 @@ export class OwnChunks {
       }
       await this.#send(layer, start * this.expertBytes, bytes, send);
     }
+  }
+
+  /** Begins to read `layer`, which is sent when the one before has been. To be called between two calls of {@link OwnChunks.forEach}. */
+  prefetch(layer: number): void {
+    if (this.#ahead !== null) return;
+    const run = this.#read(layer, this.reader.range.first, 0);
+    run.catch(() => undefined); // reported when it is its turn
+    this.#ahead = { layer, run };
   }
 
   async #read(layer: number, first: number, start: number): Promise<Uint8Array> {

@@ -78,6 +78,8 @@ export class RingServer {
       departs = await this.#depart(bytes.length, departs);
       return { done: this.#send(index, layer, rank, offsetBytes, crc, bytes) };
     });
+    const following = this.#wanted[1];
+    if (following !== undefined) own.prefetch(following);
     if (this.options.shardBytes.length === 2) return; // nothing is handed on: the successor may be layers ahead of this rank
     const gather = await gatherAt(index);
     for (let next = await gather?.takeForward(); next; next = await gather?.takeForward()) {

@@ -8,7 +8,7 @@ import type { PackExpert, ShardGeometry, ShardReader, Transport } from '../trans
 import { ChunkPool } from './chunk-pool.ts';
 import { CLOSE, LinkError } from './close.ts';
 import { checkGeometry, type Control } from './control.ts';
-import { InboundLink, type InboundOptions } from './inbound-link.ts';
+import type { InboundLink, InboundOptions } from './inbound-link.ts';
 import type { OutboundLink } from './outbound-link.ts';
 import { Ring } from './ring.ts';
 
