@@ -51,21 +51,33 @@ const BATCHES_PER_STAGE = 8;
 /** Below this products are less efficient than bubbles are dear. */
 const SMALLEST_STAGE_BATCH = 256;
 
+/** What {@link passShape} needs to know. */
+export interface PassShapeOptions {
+  readonly ofAll: boolean;
+  readonly ranks: number;
+  readonly batchTokens: number;
+  readonly totalTokens: number;
+  /** Passes under way at a time instead of the usual number. */
+  readonly inFlight?: number;
+}
+
 /**
  * What a pass of all ranks together looks like. Memory is what bounds `batchTokens`, so two passes under way, which overlap the transfers of
  * one with the computation of the other, have half of it each.
  * @param kind `own`: ranks have sequences of their own and nothing but weights travels; `split`: layers are split, `ofAll` says whether all ranks see
  *   all sequences; `stages`: a pipeline
  */
-export function passShape(kind: 'own' | 'split' | 'stages', options: { readonly ofAll: boolean; readonly ranks: number; readonly batchTokens: number; readonly totalTokens: number }): PassShape {
-  const { ofAll, ranks, batchTokens, totalTokens } = options;
-  const half = Math.max(1, Math.ceil(batchTokens / 2));
+export function passShape(kind: 'own' | 'split' | 'stages', { ofAll, ranks, batchTokens, totalTokens, inFlight }: PassShapeOptions): PassShape {
   switch (kind) {
-    case 'own': return { batchTokens, parts: ranks, inFlight: 2 };
-    case 'split': return ofAll ? { batchTokens: ranks * half, parts: 1, inFlight: 2 } : { batchTokens: half, parts: ranks, inFlight: 2 };
+    case 'own': return { batchTokens, parts: ranks, inFlight: inFlight ?? 2 };
+    case 'split': {
+      const lanes = inFlight ?? 2;
+      const share = Math.max(1, Math.ceil(batchTokens / lanes));
+      return ofAll ? { batchTokens: ranks * share, parts: 1, inFlight: lanes } : { batchTokens: share, parts: ranks, inFlight: lanes };
+    }
     case 'stages': {
       const small = Math.ceil(totalTokens / (BATCHES_PER_STAGE * ranks));
-      return { batchTokens: Math.min(batchTokens, Math.max(SMALLEST_STAGE_BATCH, small)), parts: 1, inFlight: ranks + 1 };
+      return { batchTokens: Math.min(batchTokens, Math.max(SMALLEST_STAGE_BATCH, small)), parts: 1, inFlight: inFlight ?? ranks + 1 };
     }
     default: return kind satisfies never;
   }

@@ -44,6 +44,8 @@ export interface ClusterOptions {
   readonly dispatch?: Dispatch;
   /** Own experts stay in host memory; so many layers are held on the device ahead of the one that computes. 0 (default): they stay on the device. */
   readonly offloadLayers?: number;
+  /** Passes under way at a time where ranks compute batches together; by default 2 (their transfers overlap with each other's compute), in `pp` ranks + 1. */
+  readonly passesInFlight?: number;
   /** How long keys and values are kept; `layer` by default. */
   readonly kv?: KvMode;
   /** Most bytes of device memory for each rank. */
@@ -290,7 +292,9 @@ class RunningCluster implements Cluster {
         answered(batch, await this.#pass(process, this.#passes++, tokensOf(batch), candidates, null));
       });
     } else {
-      const shape = passShape(kind.kind, { ofAll: kind.ofAll, ranks: this.options.ranks, batchTokens: this.#batchTokens, totalTokens: lengths.reduce((sum, length) => sum + length, 0) });
+      const { ranks, passesInFlight: inFlight } = this.options;
+      const totalTokens = lengths.reduce((sum, length) => sum + length, 0);
+      const shape = passShape(kind.kind, { ofAll: kind.ofAll, ranks, batchTokens: this.#batchTokens, totalTokens, ...(inFlight !== undefined && { inFlight }) });
       await this.#together(jointPasses(lengths, shape), shape.inFlight, async (pass, joint) => {
         const batchLengths = joint.map((batch) => batch.map((index) => lengths[index] as number));
         await this.#all(async (process) => {
