@@ -88,14 +88,23 @@ export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32
   };
 }
 
-/** Logits of every sequence on one device that holds everything. */
-export async function undivided(gpu: GpuDevice, weights: ModelWeights, sequences: readonly Uint32Array[], candidates: Uint32Array | null): Promise<Float32Array[]> {
+/** Logits of every sequence of a batch. */
+export type Answer = (sequences: readonly Uint32Array[], candidates: Uint32Array | null) => Promise<Float32Array[]>;
+
+/** One device that holds everything. */
+export async function oneDevice(gpu: GpuDevice, weights: ModelWeights): Promise<Answer> {
   const engine = await createEngine(gpu, weights, { weightDtype: 'f32' });
   const stream = await localSlots(gpu, weights, 'f32');
-  const { logits } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, stream);
-  const width = logits.length / sequences.length;
-  return sequences.map((_, i) => logits.slice(i * width, (i + 1) * width));
+  return async (sequences, candidates) => {
+    const { logits } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, stream);
+    const width = logits.length / sequences.length;
+    return sequences.map((_, i) => logits.slice(i * width, (i + 1) * width));
+  };
 }
+
+/** Logits of one batch on one device that holds everything. */
+export const undivided = async (gpu: GpuDevice, weights: ModelWeights, sequences: readonly Uint32Array[], candidates: Uint32Array | null): Promise<Float32Array[]> =>
+  (await oneDevice(gpu, weights))(sequences, candidates);
 
 /** Logits of `passes` passes over the same batch, all under way at the same time. */
 export async function logitsOf(options: RowWorldOptions, sequences: readonly Uint32Array[], candidates: Uint32Array | null, passes = 1): Promise<Float32Array[][]> {
