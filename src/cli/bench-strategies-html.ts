@@ -24,13 +24,13 @@ pre { overflow-x: auto; padding: .7rem 1rem; border: 1px solid var(--line); bord
 const [LABELS, BARS, VALUES, ROW, BAR] = [90, 460, 170, 30, 18];
 
 function bar(figures: StrategyFigures, index: number, scale: (tokensPerSecond: number) => number, tokens: number): string {
-  const { strategy, tokensPerSecond, predictedMs } = figures;
+  const { strategy, kind: way, tokensPerSecond, predictedMs } = figures;
   const y = index * ROW;
   const label = `<text x="${LABELS - 8}" y="${y + 18}" text-anchor="end">${strategy}</text>`;
   if (tokensPerSecond === null || predictedMs === null) return `${label}<text x="${LABELS}" y="${y + 18}">cannot run</text>`;
   const width = scale(tokensPerSecond);
   const mark = LABELS + scale(tokens / (predictedMs / 1000));
-  const kind = BASELINES.includes(strategy) ? 'base' : 'own';
+  const kind = BASELINES.includes(way) ? 'base' : 'own';
   return [
     label,
     `<rect class="${kind}" x="${LABELS}" y="${y + 4}" width="${width.toFixed(1)}" height="${BAR}" rx="2"/>`,

@@ -8,7 +8,9 @@ import type { Setting } from './bench-strategies-setting.ts';
 
 /** One strategy on one number of ranks. Medians over the repetitions; null: does not apply, or was not measured. */
 export interface StrategyFigures {
-  readonly strategy: SimStrategy;
+  /** As it was asked for, see {@link Variant}. */
+  readonly strategy: string;
+  readonly kind: SimStrategy;
   readonly ranks: number;
   /** Why it could not run; all figures are null then. */
   readonly reason: string | null;
@@ -148,16 +150,17 @@ function imbalance(trial: Trial, ranks: number): number | null {
 }
 
 function figuresOf(trial: Trial, facts: WorldFacts, shape: RunShape, bestBaseline: number | null): StrategyFigures {
-  const { strategy, reason, repetitions } = trial;
+  const { variant: { label, dispatch = shape.dispatch, passesInFlight: inFlight }, strategy: kind, reason, repetitions } = trial;
   const { ranks, setting: { workload, model: { config } } } = facts;
-  if (reason !== null) return { ...NO_FIGURES, strategy, ranks, reason };
+  const names = { strategy: label, kind, ranks };
+  if (reason !== null) return { ...NO_FIGURES, ...names, reason };
   const wallMs = medianWall(trial);
   const perRank = (key: Count): number => median(repetitions.map((repetition) => sumOf(repetition, key) / ranks));
   const [transferMs, exposedMs] = [perRank('transferMs'), perRank('exposedMs')];
-  const predictedMs = predictRun({ ...shape, strategy }).wallMs;
+  const predictedMs = predictRun({ ...shape, strategy: kind, dispatch, ...(inFlight !== undefined && { inFlight }) }).wallMs;
   const flops = shape.lengths.reduce((sum, newTokens) => sum + prefillFlops(config, { newTokens, candidates: shape.candidates }, { lastLayerShortcut: true }), 0);
   return {
-    strategy, ranks, reason, wallMs, allWallMs: repetitions.map((repetition) => repetition.wallMs), tokensPerSecond: workload.tokens / (wallMs / 1000),
+    ...names, reason, wallMs, allWallMs: repetitions.map((repetition) => repetition.wallMs), tokensPerSecond: workload.tokens / (wallMs / 1000),
     speedUp: bestBaseline === null ? null : bestBaseline / wallMs, mfu: flops / (wallMs / 1000) / (facts.matmulFlopsPerSecond * ranks),
     transferMs, exposedMs, overlapEfficiency: transferMs === 0 ? 1 : Math.max(0, 1 - exposedMs / transferMs),
     sentBytesPerRankLayer: perRank('sentBytes') / config.numHiddenLayers, deviceBytes: trial.deviceBytes, expertImbalance: imbalance(trial, ranks),

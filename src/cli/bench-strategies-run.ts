@@ -9,13 +9,15 @@ import type { Link } from '../collective/link.ts';
 import { InputError } from '../errors.ts';
 import { layerExpertBytes, sharedParameters } from '../model/flops.ts';
 import type { SimStrategy } from '../sim/run-shape.ts';
-import type { Setting } from './bench-strategies-setting.ts';
+import type { Setting, Variant } from './bench-strategies-setting.ts';
 
 /** One run of the whole workload. */
 export type Repetition = Omit<RunResult, 'logits'>;
 
 /** What was measured of one strategy on one number of ranks, or why it could not be. */
 export interface Trial {
+  /** What was asked for, see {@link Variant}. */
+  readonly variant: Variant;
   readonly strategy: SimStrategy;
   /** Why it cannot run. */
   readonly reason: string | null;
@@ -33,7 +35,7 @@ export interface Trial {
 export interface RunContext {
   readonly setting: Setting;
   readonly ranks: number;
-  readonly link: Link | null;
+  link: Link | null;
   readonly launch: (options: ClusterOptions) => Promise<Cluster>;
   /** A line about what is going on. */
   readonly tell: (text: string) => void;
@@ -43,31 +45,52 @@ export interface RunContext {
 
 /** A cluster that is open, and what it has done. */
 interface Running {
-  readonly strategy: SimStrategy;
+  readonly variant: Variant;
   readonly cluster: Cluster;
   readonly repetitions: Repetition[];
   logits: Float32Array[];
 }
 
-function optionsOf({ setting: { flags, model }, ranks, link, tuning }: RunContext, strategy: SimStrategy): ClusterOptions {
+function optionsOf({ setting: { flags, model }, ranks, link, tuning }: RunContext, { label: _, ...variant }: Variant): ClusterOptions {
   const { batchTokens, adapters = [], precision, transport, wire, dispatch } = flags;
   return {
-    model: model.source, ranks, strategy, adapters, batchTokens, transport, wire, dispatch, tune: true, tuning,
+    model: model.source, ranks, adapters, batchTokens, transport, wire, dispatch, tune: true, tuning, ...variant,
     ...(link === null ? {} : { link }), ...(precision === undefined ? {} : { dtype: precision }),
   };
 }
 
 /** The open cluster, or why there is none. */
-async function open(context: RunContext, strategy: SimStrategy): Promise<Running | string> {
-  context.tell(`starting ${strategy}`);
+async function open(context: RunContext, variant: Variant): Promise<Running | string> {
+  context.tell(`starting ${variant.label}`);
   try {
-    const cluster = await context.launch(optionsOf(context, strategy));
+    const cluster = await context.launch(optionsOf(context, variant));
     context.tuning = cluster.tuning;
-    return { strategy, cluster, repetitions: [], logits: [] };
+    return { variant, cluster, repetitions: [], logits: [] };
   } catch (error) {
     if (error instanceof InputError) return error.problem;
     throw error;
   }
+}
+
+/** What passes reach where nothing travels, and where that was seen. */
+export interface AchievedRate {
+  /** FLOP/s of one rank. */
+  readonly flopsPerSecond: number;
+  readonly by: string;
+}
+
+/**
+ * The FLOP rate that this workload reaches under `resident`: what a link must be held against, as the paper's hardware is taken at its MFU.
+ * Where not every rank can hold all experts, the matmul rate stands in.
+ */
+export async function achievedRate(context: RunContext, matmulFlopsPerSecond: number): Promise<AchievedRate> {
+  const opened = context.ranks === 1 ? 'one rank has no link' : await open({ ...context, link: null }, { label: 'resident, to set the link', strategy: 'resident' });
+  if (typeof opened === 'string') return { flopsPerSecond: matmulFlopsPerSecond, by: 'the matmul rate' };
+  return closing([opened], async () => {
+    await repeat(context, opened);
+    const { passes, wallMs } = opened.repetitions[0] as Repetition;
+    return { flopsPerSecond: passes.reduce((sum, { flops }) => sum + flops, 0) / (wallMs / 1000) / context.ranks, by: 'what passes reach under resident' };
+  });
 }
 
 /** The heaviest batch of each rank; as much as is ever under way, whatever the strategy makes of it. */
@@ -77,12 +100,12 @@ function warmUpPrompts({ prompts, flags: { batchTokens } }: Setting, ranks: numb
 }
 
 async function repeat({ setting, ranks, tell }: RunContext, running: Running): Promise<void> {
-  const { cluster, repetitions, strategy } = running;
+  const { cluster, repetitions, variant: { label } } = running;
   if (repetitions.length === 0) await cluster.run(warmUpPrompts(setting, ranks), setting.candidates);
   const { logits, ...repetition } = await cluster.run(setting.prompts, setting.candidates);
   if (repetitions.length === 0) running.logits = logits;
   repetitions.push(repetition);
-  tell(`repetition ${repetitions.length} of ${setting.flags.repetitions}: ${strategy} ${(repetition.wallMs / 1000).toFixed(2)} s`);
+  tell(`repetition ${repetitions.length} of ${setting.flags.repetitions}: ${label} ${(repetition.wallMs / 1000).toFixed(2)} s`);
 }
 
 /** Largest relative L2 distance of a row from its counterpart. */
@@ -108,15 +131,15 @@ function processorsOf({ ranks }: Cluster): number {
   return devices + Math.min(ranks.filter(({ software }) => software).length, availableParallelism());
 }
 
-function trialOf({ strategy, cluster, repetitions, logits }: Running, reference: readonly Float32Array[] | null): Trial {
+function trialOf({ variant, cluster, repetitions, logits }: Running, reference: readonly Float32Array[] | null): Trial {
   return {
-    strategy, reason: null, repetitions, deviceBytes: deviceBytes(cluster), gatherMs: Math.max(...cluster.ranks.map(({ gatherMs }) => gatherMs)),
+    variant, strategy: variant.strategy, reason: null, repetitions, deviceBytes: deviceBytes(cluster), gatherMs: Math.max(...cluster.ranks.map(({ gatherMs }) => gatherMs)),
     processors: processorsOf(cluster),
     distance: reference === null ? null : logitsDistance(logits, reference),
   };
 }
 
-const notRun = (strategy: SimStrategy, reason: string): Trial => ({ strategy, reason, repetitions: [], deviceBytes: 0, gatherMs: 0, processors: 0, distance: null });
+const notRun = (variant: Variant, reason: string): Trial => ({ variant, strategy: variant.strategy, reason, repetitions: [], deviceBytes: 0, gatherMs: 0, processors: 0, distance: null });
 
 /** Share of the free memory that all clusters together may take. */
 const MEMORY_SHARE = 0.7;
@@ -128,7 +151,7 @@ function memoryNeeded({ setting: { model: { config }, weightBytes, strategies },
   const layer = layerExpertBytes(config, weightBytes);
   const experts = config.layerIsMoe.filter(Boolean).length * layer;
   const perRank = PROCESS_BYTES + sharedParameters(config) * weightBytes;
-  return strategies.reduce((sum, strategy) => sum + ranks * perRank + (strategy === 'resident' ? ranks * experts : 2 * experts + ranks * 4 * layer), 0);
+  return strategies.reduce((sum, { strategy }) => sum + ranks * perRank + (strategy === 'resident' ? ranks * experts : 2 * experts + ranks * 4 * layer), 0);
 }
 
 /** Whether all clusters can be open together. */
@@ -144,18 +167,18 @@ async function closing<T>(running: readonly Running[], work: () => Promise<T>): 
 
 async function runInterleaved(context: RunContext): Promise<Trial[]> {
   const running: Running[] = [];
-  const reasons = new Map<SimStrategy, string>();
+  const reasons = new Map<Variant, string>();
   const { strategies, flags } = context.setting;
   return closing(running, async () => {
-    for (const strategy of strategies) {
-      const opened = await open(context, strategy);
-      if (typeof opened === 'string') reasons.set(strategy, opened);
+    for (const variant of strategies) {
+      const opened = await open(context, variant);
+      if (typeof opened === 'string') reasons.set(variant, opened);
       else running.push(opened);
     }
     for (let n = 0; n < flags.repetitions; n++) for (const one of running) await repeat(context, one);
-    return strategies.map((strategy) => {
-      const one = running.find((other) => other.strategy === strategy);
-      return one === undefined ? notRun(strategy, reasons.get(strategy) ?? '') : trialOf(one, one === running[0] ? null : (running[0] as Running).logits);
+    return strategies.map((variant) => {
+      const one = running.find((other) => other.variant === variant);
+      return one === undefined ? notRun(variant, reasons.get(variant) ?? '') : trialOf(one, one === running[0] ? null : (running[0] as Running).logits);
     });
   });
 }
@@ -163,10 +186,10 @@ async function runInterleaved(context: RunContext): Promise<Trial[]> {
 async function runOneByOne(context: RunContext): Promise<Trial[]> {
   const trials: Trial[] = [];
   let reference: readonly Float32Array[] | null = null;
-  for (const strategy of context.setting.strategies) {
-    const opened = await open(context, strategy);
+  for (const variant of context.setting.strategies) {
+    const opened = await open(context, variant);
     if (typeof opened === 'string') {
-      trials.push(notRun(strategy, opened));
+      trials.push(notRun(variant, opened));
       continue;
     }
     await closing([opened], async () => {

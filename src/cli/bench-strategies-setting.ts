@@ -73,7 +73,7 @@ const PRECISION_BYTES = { f32: 4, f16: 2, bf16: 2 } as const;
 export interface Setting {
   readonly flags: StrategiesFlags;
   readonly model: BenchModel;
-  readonly strategies: readonly SimStrategy[];
+  readonly strategies: readonly Variant[];
   readonly workload: Workload;
   readonly prompts: readonly Uint32Array[];
   /** Tokens whose logits are compared, spread over the vocabulary. */
@@ -84,15 +84,32 @@ export interface Setting {
 
 const CANDIDATES = 32;
 
-function checkedStrategies(names: readonly string[]): SimStrategy[] {
-  const unknown = names.find((name) => !(SIM_STRATEGIES as readonly string[]).includes(name));
-  if (unknown !== undefined) throw new InputError('--strategies', unknown, `is unknown; expected some of ${SIM_STRATEGIES.join(', ')}`);
-  return [...new Set(names as readonly SimStrategy[])];
+/** A strategy as it is to be run; parts of its name say what differs from the flags. */
+export interface Variant {
+  /** As it was asked for: `ep`, `ep:expert`, `tp:serial`. */
+  readonly label: string;
+  readonly strategy: SimStrategy;
+  readonly dispatch?: Dispatch;
+  readonly passesInFlight?: number;
+}
+
+const VARIANTS: Readonly<Record<string, Omit<Variant, 'label' | 'strategy'>>> = {
+  expert: { dispatch: 'expert' }, rank: { dispatch: 'rank' }, serial: { passesInFlight: 1 },
+};
+
+/** @throws InputError for an unknown strategy, or an unknown part behind its name */
+export function parseVariant(label: string): Variant {
+  const [name = '', ...parts] = label.split(':');
+  const strategy = SIM_STRATEGIES.find((known) => known === name);
+  if (strategy === undefined) throw new InputError('--strategies', name, `is unknown; expected some of ${SIM_STRATEGIES.join(', ')}`);
+  const unknown = parts.find((part) => !Object.hasOwn(VARIANTS, part));
+  if (unknown !== undefined) throw new InputError('--strategies', label, `has an unknown part ${unknown}; expected some of ${Object.keys(VARIANTS).join(', ')}`);
+  return Object.assign({ label, strategy }, ...parts.map((part) => VARIANTS[part])) as Variant;
 }
 
 /** @throws InputError for whatever can be seen to be wrong before a rank starts */
 export async function prepareSetting(flags: StrategiesFlags): Promise<Setting> {
-  const strategies = checkedStrategies(flags.strategies);
+  const strategies = flags.strategies.map(parseVariant);
   const wrong = flags.ranks.find((ranks) => ranks > MAX_RANKS);
   if (wrong !== undefined) throw new InputError('--ranks', '', `${wrong} ranks asked for; expected whole numbers from 1 to ${MAX_RANKS}`);
   checkLinkFlag(flags.link);
@@ -106,6 +123,9 @@ export async function prepareSetting(flags: StrategiesFlags): Promise<Setting> {
 
 const PAPER = 'paper:';
 const NO_LINK = 'none';
+
+/** Whether the link is that of the paper's hardware. */
+export const isPaperLink = (text: string): boolean => text.startsWith(PAPER);
 
 function checkLinkFlag(text: string): void {
   if (text.startsWith(PAPER)) hardwareOf(text.slice(PAPER.length));

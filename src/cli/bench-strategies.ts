@@ -10,8 +10,8 @@ import { hardwareNames } from '../sim/hardware.ts';
 import { SIM_STRATEGIES } from '../sim/run-shape.ts';
 import { htmlPage } from './bench-strategies-html.ts';
 import { reportWorld, type WorldReport } from './bench-strategies-report.ts';
-import { runTrials, type RunContext } from './bench-strategies-run.ts';
-import { BENCH_MODEL, linkFor, prepareSetting, type Setting, type StrategiesFlags } from './bench-strategies-setting.ts';
+import { achievedRate, runTrials, type RunContext } from './bench-strategies-run.ts';
+import { BENCH_MODEL, isPaperLink, linkFor, prepareSetting, type ChosenLink, type Setting, type StrategiesFlags } from './bench-strategies-setting.ts';
 import { csvText, describeModel, describeWorkload, LEGEND, worldText } from './bench-strategies-text.ts';
 import { commaList, wholeNumber } from './options.ts';
 import { checkOutputFile } from './trace-file.ts';
@@ -21,13 +21,16 @@ const EXAMPLES = `
 Workloads: the paper's real mix (mixed) and its synthetic regimes (short, medium, long, ultra), with the paper's longest context of 128K
 tokens divided down to --context, and the numbers of requests so that --tokens remain; both factors are printed. A file is taken as it is.
 
+Strategies may be followed by what differs from the flags: ep:expert (a token travels once for each of its experts, as the paper counts),
+ep:rank (once for each rank), tp:serial (one pass at a time: nothing hides its transfers).
+
 Links: paper:NAME (${hardwareNames.join(', ')}) gives this machine that one's bytes per FLOP, and prints the arithmetic;
 2GB/s,50us is a rate in each direction and a latency; none leaves the transport as fast as it is.
 
 Examples:
   $ asyncep bench strategies
   $ asyncep bench strategies --ranks 1,2,4 --workload long --html strategies.html
-  $ asyncep bench strategies --strategies asyncep,ep,tp --link 100MB/s,50us --json strategies.json
+  $ asyncep bench strategies --strategies asyncep,ep,ep:expert,ep:expert:serial,tp --link 100MB/s,50us --json strategies.json
   $ asyncep bench strategies --model qwen3-30b-a3b --random-weights 1 --layers 2 --link none`;
 
 /** Adds the command to `bench`. */
@@ -45,7 +48,7 @@ export function addBenchStrategies(bench: Command): void {
     .option('--seed <n>', 'of the prompts and their order', wholeNumber(0), 1)
     .option('--link <spec>', 'what carries bytes between ranks, see below', 'paper:8xa100-bf16')
     .addOption(new Option('--transport <name>', 'how ranks reach each other').choices(['shared-memory', 'websocket']).default('shared-memory'))
-    .addOption(new Option('--wire <type>', 'element type of rows that travel').choices(Object.keys(WIRE_BYTES)).default('bf16'))
+    .addOption(new Option('--wire <type>', 'element type of rows that travel').choices(Object.keys(WIRE_BYTES)).default('f16'))
     .addOption(new Option('--dispatch <unit>', 'a token travels once to each rank that has one of its experts, or once for each expert').choices(['rank', 'expert']).default('rank'))
     .option('--batch-tokens <n>', 'tokens of one batch at most, unless one prompt is longer', wholeNumber(1), 1024)
     .option('--repetitions <n>', 'interleaved; medians are reported', wholeNumber(1), 3)
@@ -66,21 +69,32 @@ interface Machine {
   readonly adapters: readonly string[];
 }
 
+/** A link of the paper depends on what this machine reaches. */
+async function chooseLink(setting: Setting, context: RunContext, matmulFlopsPerSecond: number): Promise<ChosenLink> {
+  if (!isPaperLink(setting.flags.link)) return linkFor(setting, context.ranks, matmulFlopsPerSecond);
+  context.tell('measuring what passes reach where nothing travels');
+  const { flopsPerSecond, by } = await achievedRate(context, matmulFlopsPerSecond);
+  const { link, lines } = linkFor(setting, context.ranks, flopsPerSecond);
+  const perRank = (rate: number): string => `${(rate / 1e9).toPrecision(3)} GFLOP/s a rank`;
+  return { link, lines: [`F = ${perRank(flopsPerSecond)} (${by}; matmul rate ${perRank(matmulFlopsPerSecond)})`, ...lines] };
+}
+
 async function measureWorld(setting: Setting, ranks: number, worldFlopsPerSecond: number, adapters: Set<string>): Promise<WorldReport> {
   const matmulFlopsPerSecond = worldFlopsPerSecond / ranks;
-  const { link, lines } = linkFor(setting, ranks, matmulFlopsPerSecond);
   const context: RunContext = {
-    setting, ranks, link, tuning: await loadTuning(), tell: (text) => tell(`${ranks} ${ranks === 1 ? 'rank' : 'ranks'}: ${text}`),
+    setting, ranks, link: null, tuning: await loadTuning(), tell: (text) => tell(`${ranks} ${ranks === 1 ? 'rank' : 'ranks'}: ${text}`),
     launch: async (options) => {
       const cluster = await launchCluster(options);
       for (const { adapter } of cluster.ranks) adapters.add(adapter);
       return cluster;
     },
   };
+  const { link, lines } = await chooseLink(setting, context, matmulFlopsPerSecond);
+  context.link = link;
   const { trials, interleaved } = await runTrials(context);
   await saveTuning(context.tuning);
   const [first] = trials;
-  if (first !== undefined && trials.every(({ reason }) => reason !== null)) throw new InputError('--strategies', first.strategy, first.reason ?? '');
+  if (first !== undefined && trials.every(({ reason }) => reason !== null)) throw new InputError('--strategies', first.variant.label, first.reason ?? '');
   return reportWorld({ setting, ranks, matmulFlopsPerSecond, link, linkLines: lines, interleaved, trials });
 }
 

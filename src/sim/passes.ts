@@ -10,13 +10,14 @@ export const batchesOf = ({ lengths, batchTokens, ranks }: Lengths): Sequences[]
   splitIntoBatches(lengths, batchTokens, ranks).map((batch) => batch.map((index) => lengths[index] as number));
 
 /** How the cluster forms passes in which all ranks take part. */
-export function passShapeOf({ strategy, ranks, batchTokens, lengths }: Lengths & Pick<RunShape, 'strategy'>): PassShape {
+export function passShapeOf({ strategy, ranks, batchTokens, lengths, inFlight }: Lengths & Pick<RunShape, 'strategy' | 'inFlight'>): PassShape {
   const totalTokens = lengths.reduce((sum, length) => sum + length, 0);
-  return passShape(STRATEGY_KINDS[strategy] === 'pipeline' ? 'stages' : 'split', { ofAll: !hasOwnSequences(strategy), ranks, batchTokens, totalTokens });
+  const kind = STRATEGY_KINDS[strategy] === 'pipeline' ? 'stages' : 'split';
+  return passShape(kind, { ofAll: !hasOwnSequences(strategy), ranks, batchTokens, totalTokens, ...(inFlight !== undefined && { inFlight }) });
 }
 
 /** Passes in which all ranks take part, as lengths: the sequences of each rank, or one list of all. */
-export const jointPassesOf = (shape: Lengths & Pick<RunShape, 'strategy'>): Sequences[][] =>
+export const jointPassesOf = (shape: Lengths & Pick<RunShape, 'strategy' | 'inFlight'>): Sequences[][] =>
   jointPasses(shape.lengths, passShapeOf(shape)).map((parts) => parts.map((batch) => batch.map((index) => shape.lengths[index] as number)));
 
 /**

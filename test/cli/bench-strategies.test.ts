@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { reportWorld, type WorldReport } from '../../src/cli/bench-strategies-report.ts';
-import { logitsDistance, runTrials, type RunContext } from '../../src/cli/bench-strategies-run.ts';
-import { linkFor } from '../../src/cli/bench-strategies-setting.ts';
+import { achievedRate, logitsDistance, runTrials, type RunContext } from '../../src/cli/bench-strategies-run.ts';
+import { linkFor, parseVariant } from '../../src/cli/bench-strategies-setting.ts';
 import { barChart, htmlPage } from '../../src/cli/bench-strategies-html.ts';
 import { csvText, worldText } from '../../src/cli/bench-strategies-text.ts';
 import { prefillFlops } from '../../src/model/flops.ts';
@@ -24,6 +24,36 @@ async function worldOf(): Promise<WorldReport> {
   const { trials, interleaved } = await runTrials(context);
   return reportWorld({ setting: context.setting, ranks: 2, matmulFlopsPerSecond: 10e9, link: context.link, linkLines: ['the link is given: 20MB/s'], interleaved, trials });
 }
+
+describe('a strategy by name', () => {
+  it('may say what differs from the flags', () => {
+    expect(parseVariant('ep')).toEqual({ label: 'ep', strategy: 'ep' });
+    expect(parseVariant('ep:expert:serial')).toEqual({ label: 'ep:expert:serial', strategy: 'ep', dispatch: 'expert', passesInFlight: 1 });
+    expect(() => parseVariant('ep:fast')).toThrow('--strategies: ep:fast: has an unknown part fast; expected some of expert, rank, serial');
+  });
+
+  it('reaches the cluster with what differs', async () => {
+    const seen: unknown[] = [];
+    const context = await contextOf({ ep: CLUSTERS['ep'] as FakeCluster }, [], ['ep', 'ep:expert:serial']);
+    await runTrials({ ...context, launch: async (options) => {
+      seen.push([options.strategy, options.dispatch, options.passesInFlight]);
+      return context.launch(options);
+    } });
+    expect(seen).toEqual([['ep', 'rank', undefined], ['ep', 'expert', 1]]);
+  });
+});
+
+describe('the rate that a link is held against', () => {
+  it('is what passes reach under resident, of one rank', async () => {
+    const context = await contextOf({ resident: { wallMs: [500], passes: [passOf(0, { flops: 3e9 }), passOf(1, { flops: 2e9 })] } }, [], ['asyncep']);
+    expect(await achievedRate(context, 9e9)).toEqual({ flopsPerSecond: 5e9, by: 'what passes reach under resident' });
+  });
+
+  it('is the matmul rate where not every rank can hold all experts', async () => {
+    const context = await contextOf({ resident: { wallMs: [1], refuses: 'too large' } }, [], ['asyncep']);
+    expect(await achievedRate(context, 9e9)).toEqual({ flopsPerSecond: 9e9, by: 'the matmul rate' });
+  });
+});
 
 describe('trials', () => {
   it('are interleaved, after one launch of each and a warm-up, and everything is closed', async () => {
