@@ -12,6 +12,8 @@ export interface RankBatch {
   readonly candidates: Uint32Array | null;
   /** Where ranks compute a batch together: lengths of each rank's sequences, or one list of all. */
   readonly lengths?: readonly (readonly number[])[];
+  /** Passes that go through the layers together, this one among them; 1 by default. */
+  readonly together?: number;
 }
 
 export interface RankOutput {

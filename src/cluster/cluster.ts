@@ -295,11 +295,11 @@ class RunningCluster implements Cluster {
       const { ranks, passesInFlight: inFlight } = this.options;
       const totalTokens = lengths.reduce((sum, length) => sum + length, 0);
       const shape = passShape(kind.kind, { ofAll: kind.ofAll, ranks, batchTokens: this.#batchTokens, totalTokens, ...(inFlight !== undefined && { inFlight }) });
-      await this.#together(jointPasses(lengths, shape), shape.inFlight, async (pass, joint) => {
+      await this.#together(jointPasses(lengths, shape), shape.inFlight, async (pass, joint, together) => {
         const batchLengths = joint.map((batch) => batch.map((index) => lengths[index] as number));
         await this.#all(async (process) => {
           const batch = joint[joint.length === 1 ? 0 : process.rank] as Batch;
-          answered(batch, await this.#pass(process, pass, tokensOf(batch), candidates, batchLengths));
+          answered(batch, await this.#pass(process, pass, tokensOf(batch), candidates, batchLengths, together));
         });
       });
     }
@@ -330,22 +330,26 @@ class RunningCluster implements Cluster {
     return definition.kind === 'stages' ? { kind: 'stages', ofAll: true } : { kind: 'split', ofAll: definition.attention === 'heads' };
   }
 
-  /** Passes of all ranks, in order, some under way at a time. */
-  async #together(passes: readonly JointPass[], inFlight: number, run: (pass: number, joint: JointPass) => Promise<void>): Promise<void> {
+  /** Passes of all ranks, in order, some under way at a time. `together`: how many of the pass and its neighbours make a round of `inFlight`. */
+  async #together(passes: readonly JointPass[], inFlight: number, run: (pass: number, joint: JointPass, together: number) => Promise<void>): Promise<void> {
     let next = 0;
     const lane = async (): Promise<void> => {
-      for (let joint = passes[next++]; joint !== undefined; joint = passes[next++]) await run(this.#passes++, joint);
+      while (next < passes.length) {
+        const index = next++;
+        const first = index - (index % inFlight);
+        await run(this.#passes++, passes[index] as JointPass, Math.min(inFlight, passes.length - first));
+      }
     };
     await Promise.all(Array.from({ length: Math.min(inFlight, passes.length) }, lane));
   }
 
-  async #pass(process: RankProcess, pass: number, sequences: Uint32Array[], candidates: Uint32Array | null, lengths: number[][] | null): Promise<Reply<'result'>> {
+  async #pass(process: RankProcess, pass: number, sequences: Uint32Array[], candidates: Uint32Array | null, lengths: number[][] | null, together = 1): Promise<Reply<'result'>> {
     const limitMs = this.options.passDeadlineMs ?? 600_000;
     const timer = setTimeout(() => {
       void this.abort(new RankError(process.rank, `pass ${pass} was not over after ${limitMs / 1000} s`));
     }, limitMs).unref();
     try {
-      return await process.ask({ type: 'pass', pass, sequences, candidates, lengths }, 'result', `running pass ${pass}`);
+      return await process.ask({ type: 'pass', pass, sequences, candidates, lengths, together }, 'result', `running pass ${pass}`);
     } finally {
       clearTimeout(timer);
     }

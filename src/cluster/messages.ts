@@ -89,6 +89,8 @@ export const toRankSchema = z.discriminatedUnion('type', [
     type: z.literal('pass'), pass: count, sequences: z.array(tokens), candidates: tokens.nullable(),
     /** Where ranks compute a batch together: lengths of each rank's sequences, or one list of all. */
     lengths: z.array(z.array(count)).nullable(),
+    /** Passes that go through the layers together, this one among them, so that ranks agree on it; 1 by default. */
+    together: z.int().positive().optional(),
   }),
   z.object({ type: z.literal('close') }),
 ]);

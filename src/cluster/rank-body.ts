@@ -174,9 +174,9 @@ class Rank {
     this.channel.send({ type: 'warmed', memory: this.#open.memory(), gatherMs });
   }
 
-  async #forward({ pass, sequences, candidates, lengths }: Message<'pass'>): Promise<void> {
+  async #forward({ pass, sequences, candidates, lengths, together }: Message<'pass'>): Promise<void> {
     const startMs = performance.now();
-    const { logits, width, rows = null, flops, expertRows, engine } = await this.#open.forward({ sequences, candidates, ...(lengths && { lengths }) }, pass);
+    const { logits, width, rows = null, flops, expertRows, engine } = await this.#open.forward({ sequences, candidates, ...(lengths && { lengths }), ...(together !== undefined && { together }) }, pass);
     const wallMs = performance.now() - startMs;
     const { gatherMs, copyMs, waitedMs, hostBytes } = this.#open.takeStats().total;
     const { sentBytes, receivedBytes, transferMs, exposedMs } = this.#open.takeLinkStats();

@@ -79,10 +79,10 @@ export class RowRunner implements Runner {
   }
 
   /** Resident experts are there for all passes; a window of slots goes through the layers once for all that are under way together. */
-  #passStreams(stream: CountedStream): () => SlotStream {
+  #passStreams(stream: CountedStream): (together: number) => SlotStream {
     if (this.#streamStrategy === 'resident' || this.definition.kind === 'stages') return () => stream;
     const shared = new SharedStream(stream);
-    return () => shared.pass();
+    return (together) => shared.pass(together);
   }
 
   get #ready(): Prepared {
@@ -102,10 +102,10 @@ export class RowRunner implements Runner {
     this.takeLinkStats();
   }
 
-  async forward({ sequences, candidates, lengths = [] }: RankBatch, pass: number): Promise<RankOutput> {
+  async forward({ sequences, candidates, lengths = [], together = 1 }: RankBatch, pass: number): Promise<RankOutput> {
     const { rank, demand } = this.#ready;
     demand.add({ sequences, candidates });
-    const { logits, sequences: rows, flops, expertRows, startMs, endMs } = await rank.forward({ pass, sequences, lengths, candidates });
+    const { logits, sequences: rows, flops, expertRows, startMs, endMs } = await rank.forward({ pass, sequences, lengths, candidates, together });
     if (this.context.setup.trace) {
       for (const event of computeEvents(await rank.takeIntervals(), this.#clock, () => pass, this.#local.firstLayer)) if (event.pass < WARM_PASS) this.context.hooks.trace(event);
     }

@@ -55,6 +55,8 @@ export interface RowBatch {
   /** Lengths of each rank's sequences, or one list. */
   readonly lengths: readonly (readonly number[])[];
   readonly candidates: Uint32Array | null;
+  /** Passes that have each layer's experts brought in once for all of them: this one and its neighbours; the same for each of them. Default 1. */
+  readonly together?: number;
 }
 
 export interface RowResult {
@@ -75,8 +77,8 @@ export interface RowRankOptions {
   readonly weights: ModelWeights;
   readonly view: ModelWeights;
   readonly messenger: Messenger;
-  /** The stream of the rank's own experts, for one pass. */
-  readonly passStream: () => SlotStream;
+  /** The stream of the rank's own experts, for one pass of `together`; asked for in the order of the passes. */
+  readonly passStream: (together: number) => SlotStream;
   readonly weightDtype: PackedDtype;
   readonly wire: WireDtype;
   readonly dispatch: Dispatch;
@@ -121,7 +123,7 @@ async function splitRank(options: RowRankOptions, definition: Extract<RowStrateg
   return {
     get chunkTokens() { return engine.chunkTokens; },
     set chunkTokens(tokens: number) { engine.chunkTokens = tokens; },
-    forward: ({ sequences, ...batch }) => engine.forward({ ...batch, sequences: sequences.map((tokens) => ({ tokens })) }, passStream()),
+    forward: ({ sequences, together = 1, ...batch }) => engine.forward({ ...batch, sequences: sequences.map((tokens) => ({ tokens })) }, passStream(together)),
     takeIntervals: () => engine.takeIntervals(),
     workspaceBytes: () => ({ ...engine.memory() }),
   };
@@ -143,7 +145,7 @@ async function stageRank(options: RowRankOptions, exchange: MessengerExchange, a
   return {
     chunkTokens: engine.chunkTokens,
     forward: async ({ pass, sequences, candidates }) => {
-      const { logits, stats } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, passStream(), pass);
+      const { logits, stats } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, passStream(1), pass);
       const isLast = rank === world - 1;
       return {
         logits, sequences: isLast ? [...sequences.keys()] : [], flops: stats.flops, expertRows: expertRowsOf(view, sequences, isLast),

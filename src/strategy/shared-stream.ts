@@ -1,7 +1,9 @@
 /**
  * One stream for several passes that are under way at the same time, as they are where rows travel: a layer's experts are brought in once
- * for all passes of a *round* and stay until each has used them. A pass joins the round that has begun, as long as no layer of it was given back,
- * or waits for the next one.
+ * for all passes of a *round* and stay until each has used them; then the next round goes through the layers.
+ *
+ * Which passes make a round is told by whoever gives them to the ranks, never found out by a rank: a pass waits for the same pass on its peers,
+ * and one that held a layer here while it waited for the next round there would hold up both ranks for ever.
  */
 import type { Slot, SlotStream } from '../engine/slot-stream.ts';
 
@@ -10,20 +12,23 @@ class Round {
   readonly ended: Promise<void>;
   #end!: () => void;
   #fail!: (error: unknown) => void;
+  /** Resolves when the round before has ended and the stream is at this one. */
+  readonly #begun: Promise<void>;
   #members = 0;
   #finished = 0;
-  #joinable = true;
   readonly #slots = new Map<number, Promise<Slot>>();
   readonly #uses = new Map<number, number>();
 
-  constructor(private readonly stream: SlotStream, number: number) {
+  /** @param passes members that there will be */
+  constructor(private readonly stream: SlotStream, number: number, private readonly passes: number, before: Promise<void>) {
     this.ended = new Promise((resolve, reject) => ([this.#end, this.#fail] = [resolve, reject]));
     this.ended.catch(() => undefined); // reported by the pass that met it, and by whoever waits
-    stream.begin(number);
+    this.#begun = before.then(() => stream.begin(number));
+    this.#begun.catch((error: unknown) => this.#fail(error));
   }
 
-  get joinable(): boolean {
-    return this.#joinable;
+  get full(): boolean {
+    return this.#members === this.passes;
   }
 
   join(): this {
@@ -35,7 +40,7 @@ class Round {
   ready(layer: number): Promise<Slot> {
     let slot = this.#slots.get(layer);
     if (slot === undefined) {
-      slot = this.stream.ready(layer);
+      slot = this.#begun.then(() => this.stream.ready(layer));
       slot.catch((error: unknown) => this.#fail(error));
       this.#slots.set(layer, slot);
     }
@@ -46,16 +51,12 @@ class Round {
   done(layer: number): void {
     const uses = (this.#uses.get(layer) ?? 0) + 1;
     this.#uses.set(layer, uses);
-    if (uses < this.#members) return;
-    this.#joinable = false;
-    this.stream.done(layer);
+    if (uses === this.passes) this.stream.done(layer);
   }
 
   end(): void {
-    if (++this.#finished < this.#members) return;
-    this.#joinable = false;
-    this.stream.end();
-    this.#end();
+    if (++this.#finished < this.passes) return;
+    void this.#begun.then(() => this.stream.end()).then(this.#end, this.#fail);
   }
 
   fail(error: unknown): void {
@@ -64,54 +65,42 @@ class Round {
 }
 
 export class SharedStream {
-  #round: Round | null = null;
+  /** Every round up to the last one that was begun to be filled. */
+  #last: Round | null = null;
+  readonly #open = new Set<Round>();
   #rounds = 0;
   #closed: Error | null = null;
 
   constructor(private readonly stream: SlotStream) {}
 
-  /** The stream as one pass sees it; for one pass only. Its `ready` throws what the stream throws for any pass of its round. */
-  pass(): SlotStream {
-    let joined: Promise<Round> | null = null;
-    let round: Round | null = null;
-    const member = (): Round => {
-      if (round === null) throw new Error('a pass asked for no layer before it was done with one');
-      return round;
-    };
+  /**
+   * The stream as one pass sees it; for one pass only. Its `ready` throws what the stream throws for any pass of its round.
+   * @param together passes of the round, if this one is its first: all of them must come, whether or not an earlier one has ended
+   */
+  pass(together = 1): SlotStream {
+    const round = this.#roundOf(together).join();
     return {
-      begin: () => {
-        joined = this.#join();
-        joined.then((joinedRound) => (round = joinedRound), () => undefined);
-      },
-      ready: async (layer) => {
-        if (joined === null) throw new Error('a pass asks for a layer before it begins');
-        return (await joined).ready(layer);
-      },
-      done: (layer) => member().done(layer),
-      end: () => void joined?.then((joinedRound) => joinedRound.end(), () => undefined),
+      begin: () => undefined,
+      ready: (layer) => (this.#closed ? Promise.reject(this.#closed) : round.ready(layer)),
+      done: (layer) => round.done(layer),
+      end: () => round.end(),
       close: () => Promise.resolve(),
     };
   }
 
-  /** The round that has begun, or the next one. A round that has just begun is joined at once, so that passes begun together share it. */
-  #join(): Promise<Round> {
-    if (this.#closed) return Promise.reject(this.#closed);
-    const current = this.#round;
-    if (current?.joinable) return Promise.resolve(current.join());
-    if (current) return current.ended.then(() => this.#join());
-    const round = new Round(this.stream, this.#rounds++);
-    this.#round = round;
-    const forget = (): void => {
-      if (this.#round === round) this.#round = null;
-    };
-    round.ended.then(forget, () => undefined);
-    return Promise.resolve(round.join());
+  #roundOf(together: number): Round {
+    if (this.#last !== null && !this.#last.full) return this.#last;
+    const round = new Round(this.stream, this.#rounds++, together, this.#last?.ended ?? Promise.resolve());
+    this.#last = round;
+    this.#open.add(round);
+    round.ended.then(() => this.#open.delete(round), () => undefined);
+    return round;
   }
 
   /** Ends the waits of passes for the next round, and closes the stream. */
   async close(): Promise<void> {
     this.#closed ??= new Error('the stream of experts was closed');
-    this.#round?.fail(this.#closed);
+    for (const round of this.#open) round.fail(this.#closed);
     await this.stream.close();
   }
 }

@@ -9,6 +9,7 @@ import type { GpuDevice } from '../../src/runtime/device.ts';
 import type { WireDtype } from '../../src/runtime/kernels/exchange.ts';
 import { createStream, rowStrategy, SharedStream, type CountedStream, type RowStrategy } from '../../src/strategy/index.ts';
 import { createRowRank, localExperts, type RowRank } from '../../src/strategy/row-rank.ts';
+import type { ExchangeEvent } from '../../src/strategy/row-exchange.ts';
 import type { RowStrategyDefinition } from '../../src/strategy/model-part.ts';
 import { localSlots } from '../engine/local-slots.ts';
 import { relativeError } from './golden.ts';
@@ -24,12 +25,13 @@ export interface RowWorldOptions {
   readonly chunkTokens?: number;
   readonly offloadLayers?: number;
   readonly kv?: KvMode;
+  readonly onExchange?: (rank: number, event: ExchangeEvent) => void;
 }
 
 export interface RowWorld {
   readonly ranks: readonly RowRank[];
   /** Logits of each sequence, from whichever rank has them. */
-  run(pass: number, sequences: readonly Uint32Array[], candidates: Uint32Array | null): Promise<Float32Array[]>;
+  run(pass: number, sequences: readonly Uint32Array[], candidates: Uint32Array | null, together?: number): Promise<Float32Array[]>;
   close(): Promise<void>;
 }
 
@@ -38,13 +40,13 @@ export const dealt = <T>(sequences: readonly T[], world: number): T[][] =>
   Array.from({ length: world }, (_, rank) => sequences.filter((__, i) => i % world === rank));
 
 /** One stream for all passes where experts stay, or come for one pass after the other; else one that passes under way together share. */
-function passStreams(stream: CountedStream, shared: boolean): () => SlotStream {
+function passStreams(stream: CountedStream, shared: boolean): (together: number) => SlotStream {
   if (!shared) return () => stream;
   const rounds = new SharedStream(stream);
-  return () => rounds.pass();
+  return (together) => rounds.pass(together);
 }
 
-export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32', dispatch = 'rank', chunkTokens, offloadLayers = 0, kv }: RowWorldOptions): Promise<RowWorld> {
+export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32', dispatch = 'rank', chunkTokens, offloadLayers = 0, kv, onExchange }: RowWorldOptions): Promise<RowWorld> {
   const definition = rowStrategy(strategy) as RowStrategyDefinition;
   const meeting = new InProcessWorld(world, { deadlineMs: 30_000 });
   const messengers = Array.from({ length: world }, (_, rank) => meeting.messenger(rank));
@@ -61,19 +63,19 @@ export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32
     });
     streams.push(stream);
     const passStream = passStreams(stream, offloadLayers > 0 && definition.kind === 'split');
-    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, passStream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }), ...(kv && { kv }) }));
+    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, passStream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }), ...(kv && { kv }), onExchange: (event) => onExchange?.(rank, event) }));
   }
   const chunk = Math.min(...ranks.map((rank) => rank.chunkTokens));
   for (const rank of ranks) rank.chunkTokens = chunk;
   const ownSequences = definition.kind === 'split' && definition.attention === 'data';
   return {
     ranks,
-    run: async (pass, sequences, candidates) => {
+    run: async (pass, sequences, candidates, together = 1) => {
       const parts = ownSequences ? dealt(sequences, world) : [[...sequences]];
       const lengths = parts.map((part) => part.map(({ length }) => length));
       const logits: Float32Array[] = sequences.map(() => new Float32Array(0));
       await Promise.all(ranks.map(async (rank, r) => {
-        const result = await rank.forward({ pass, sequences: (ownSequences ? parts[r] : sequences) as Uint32Array[], lengths, candidates });
+        const result = await rank.forward({ pass, sequences: (ownSequences ? parts[r] : sequences) as Uint32Array[], lengths, candidates, together });
         const width = result.logits.length / Math.max(1, result.sequences.length);
         for (const [row, index] of result.sequences.entries()) {
           logits[ownSequences ? index * world + r : index] = result.logits.slice(row * width, (row + 1) * width);
@@ -110,7 +112,7 @@ export const undivided = async (gpu: GpuDevice, weights: ModelWeights, sequences
 export async function logitsOf(options: RowWorldOptions, sequences: readonly Uint32Array[], candidates: Uint32Array | null, passes = 1): Promise<Float32Array[][]> {
   const world = await openRowWorld(options);
   try {
-    return await Promise.all(Array.from({ length: passes }, (_, pass) => world.run(pass, sequences, candidates)));
+    return await Promise.all(Array.from({ length: passes }, (_, pass) => world.run(pass, sequences, candidates, passes)));
   } finally {
     await world.close();
   }
