@@ -155,13 +155,14 @@ class RunningCluster implements Cluster {
   readonly #loaded = new Map<number, { done: number; total: number }>();
   readonly #failure: Promise<never>;
   #fail!: (error: Error) => void;
-  readonly #hearing = new Hearing((verdict) => void this.abort(verdict));
+  readonly #hearing: Hearing;
   #ended: Promise<void> | null = null;
   #passes = 0;
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: ClusterOptions) {
     this.tuning = options.tuning ?? {};
+    this.#hearing = new Hearing(options.ranks, this.#deadlineMs, (verdict) => void this.abort(verdict));
     this.#failure = new Promise((_, reject) => (this.#fail = reject));
     this.#failure.catch(() => undefined); // whoever waits for a step hears of it
     this.#processes = Array.from({ length: options.ranks }, (_, rank) =>

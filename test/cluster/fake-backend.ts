@@ -54,9 +54,12 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
     prepare: async (readers, tuning) => {
       await step('prepare');
       tuned = tuning;
-      for (const reader of readers) {
-        const { first, count } = reader.range;
-        for (const layer of geometry.layers) await reader.read(layer, first, count, new Uint8Array(count * geometry.expertBytes));
+      // Layer by layer: a ring brings all shards of one before those of the layer after the next.
+      for (const layer of geometry.layers) {
+        for (const reader of readers) {
+          const { first, count } = reader.range;
+          await reader.read(layer, first, count, new Uint8Array(count * geometry.expertBytes));
+        }
       }
       return null;
     },

@@ -6,14 +6,14 @@ import { type AsyncepError, InputError, RankError } from '../../src/errors.ts';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** What is decided when ranks say so, in this order and 10 ms apart, and after how many milliseconds. */
-function verdict(...said: readonly (readonly [reporter: number, error: AsyncepError])[]): [string, number] {
+/** What is decided when ranks of three, with a deadline of 10 s, say so in this order, 10 ms (or the number between) apart, and after how many milliseconds. */
+function verdict(...said: readonly (number | readonly [reporter: number, error: AsyncepError])[]): [string, number] {
   const start = performance.now();
   const verdicts: [string, number][] = [];
-  const hearing = new Hearing((error) => void verdicts.push([error.message, performance.now() - start]));
-  for (const [reporter, error] of said) {
-    hearing.hear(reporter, error);
-    vi.advanceTimersByTime(10);
+  const hearing = new Hearing(3, 10_000, (error) => void verdicts.push([error.message, performance.now() - start]));
+  for (const each of said) {
+    if (typeof each !== 'number') hearing.hear(...each);
+    vi.advanceTimersByTime(typeof each === 'number' ? each : 10);
   }
   vi.advanceTimersByTime(10_000);
   expect(verdicts).toHaveLength(1);
@@ -33,12 +33,17 @@ describe('of ranks that fail one after another', () => {
     expect(verdict([0, cut(2)], [2, cut(1)], [1, killed])).toEqual([killed.message, 20]);
   });
 
-  it('one that most of the others name is at fault, whatever it says of them', () => {
+  it('one that all others name is at fault, whatever it says of them, once it could have said more', () => {
     expect(verdict([1, cut(0)], [0, cut(1)], [2, cut(1)])).toEqual(['rank 1: its link was cut', 300]);
   });
 
+  it('one that a late witness makes the most accused is at fault at once', () => {
+    const hung = new RankError(1, 'its link has been silent');
+    expect(verdict([1, cut(0)], [0, hung], 1_000, [2, hung])).toEqual([hung.message, 1_020]);
+  });
+
   it('of two that name each other the first to be named is at fault', () => {
-    expect(verdict([0, cut(1)], [1, cut(0)])).toEqual(['rank 1: its link was cut', 300]);
+    expect(verdict([0, cut(1)], [1, cut(0)])).toEqual(['rank 1: its link was cut', 2_500]);
   });
 });
 

@@ -7,6 +7,10 @@ import { execFileSync, spawn, type ChildProcess, type SpawnOptions } from 'node:
 export interface NetworkHost {
   /** What the others reach it by. */
   readonly address: string;
+  /** What to put before a command line so that it runs there. */
+  readonly command: readonly string[];
+  /** From now on nothing gets out of it or into it, and nobody is told. */
+  disconnect(): void;
   /** Runs Node there, with a channel for messages as `fork` makes one. */
   fork(args: readonly string[], options?: SpawnOptions): ChildProcess;
 }
@@ -84,9 +88,12 @@ function addHost(name: string, hub: string, n: number, { bytesPerSecond, burstBy
   for (const [namespace, device] of [[name, 'eth0'], [hub, `port${n}`]] as const) {
     run('tc', '-n', namespace, 'qdisc', 'add', 'dev', device, 'root', 'tbf', 'rate', `${bytesPerSecond}bps`, 'burst', `${burstBytes}`, 'latency', '50ms');
   }
+  const command = ['ip', 'netns', 'exec', name];
   return {
     address,
-    fork: (args, options = {}) => spawn('ip', ['netns', 'exec', name, process.execPath, ...args], { ...options, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }),
+    command,
+    disconnect: () => void run('ip', '-n', hub, 'link', 'set', `port${n}`, 'down'),
+    fork: (args, options = {}) => spawn('ip', [...command.slice(1), process.execPath, ...args], { ...options, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }),
   };
 }
 
