@@ -60,10 +60,9 @@ export function splitHeads({ numAttentionHeads, numKeyValueHeads }: Heads, world
   if (world <= numKeyValueHeads) {
     return partition(numKeyValueHeads, world).map((keyValue) => ({ keyValue, query: { first: keyValue.first * group, count: keyValue.count * group } }));
   }
-  return partition(world, numKeyValueHeads).flatMap(({ count: ranks }, head) => {
-    if (ranks > group) throw new InputError('--ranks', '', `${world} ranks cannot split ${numKeyValueHeads} groups of ${group} attention heads evenly enough; expected at most ${numAttentionHeads} ranks and ${group} for each group`);
-    return partition(group, ranks).map(({ first, count }) => ({ keyValue: { first: head, count: 1 }, query: { first: head * group + first, count } }));
-  });
+  // No group has more ranks than heads: there are no more ranks than heads in all, and groups are of one size.
+  return partition(world, numKeyValueHeads).flatMap(({ count: ranks }, head) =>
+    partition(group, ranks).map(({ first, count }) => ({ keyValue: { first: head, count: 1 }, query: { first: head * group + first, count } })));
 }
 
 /** Columns of an expert that are not cut apart: the cell of packed weights. */

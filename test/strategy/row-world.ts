@@ -4,6 +4,7 @@ import { InProcessWorld } from '../../src/collective/in-process-messenger.ts';
 import { createEngine, type KvMode } from '../../src/engine/index.ts';
 import type { SlotStream } from '../../src/engine/slot-stream.ts';
 import type { Dispatch } from '../../src/engine/split/shape.ts';
+import type { Messenger } from '../../src/collective/messenger.ts';
 import type { ModelWeights } from '../../src/model/types.ts';
 import type { GpuDevice } from '../../src/runtime/device.ts';
 import type { WireDtype } from '../../src/runtime/kernels/exchange.ts';
@@ -30,6 +31,7 @@ export interface RowWorldOptions {
 
 export interface RowWorld {
   readonly ranks: readonly RowRank[];
+  readonly messengers: readonly Messenger[];
   /** Logits of each sequence, from whichever rank has them. */
   run(pass: number, sequences: readonly Uint32Array[], candidates: Uint32Array | null, together?: number): Promise<Float32Array[]>;
   close(): Promise<void>;
@@ -70,6 +72,7 @@ export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32
   const ownSequences = definition.kind === 'split' && definition.attention === 'data';
   return {
     ranks,
+    messengers,
     run: async (pass, sequences, candidates, together = 1) => {
       const parts = ownSequences ? dealt(sequences, world) : [[...sequences]];
       const lengths = parts.map((part) => part.map(({ length }) => length));
