@@ -8,6 +8,7 @@ import type { Messenger } from '../../src/collective/messenger.ts';
 import type { ModelWeights } from '../../src/model/types.ts';
 import type { GpuDevice } from '../../src/runtime/device.ts';
 import type { WireDtype } from '../../src/runtime/kernels/exchange.ts';
+import type { KernelPlan } from '../../src/runtime/plan.ts';
 import { createStream, rowStrategy, SharedStream, type CountedStream, type RowStrategy } from '../../src/strategy/index.ts';
 import { createRowRank, localExperts, type RowRank } from '../../src/strategy/row-rank.ts';
 import type { ExchangeEvent } from '../../src/strategy/row-exchange.ts';
@@ -26,6 +27,7 @@ export interface RowWorldOptions {
   readonly chunkTokens?: number;
   readonly offloadLayers?: number;
   readonly kv?: KvMode;
+  readonly plan?: KernelPlan;
   readonly onExchange?: (rank: number, event: ExchangeEvent) => void;
 }
 
@@ -48,7 +50,7 @@ function passStreams(stream: CountedStream, shared: boolean): (together: number)
   return (together) => rounds.pass(together);
 }
 
-export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32', dispatch = 'rank', chunkTokens, offloadLayers = 0, kv, onExchange }: RowWorldOptions): Promise<RowWorld> {
+export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32', dispatch = 'rank', chunkTokens, offloadLayers = 0, kv, plan, onExchange }: RowWorldOptions): Promise<RowWorld> {
   const definition = rowStrategy(strategy) as RowStrategyDefinition;
   const meeting = new InProcessWorld(world, { deadlineMs: 30_000 });
   const messengers = Array.from({ length: world }, (_, rank) => meeting.messenger(rank));
@@ -65,7 +67,7 @@ export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32
     });
     streams.push(stream);
     const passStream = passStreams(stream, offloadLayers > 0 && definition.kind === 'split');
-    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, passStream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }), ...(kv && { kv }), onExchange: (event) => onExchange?.(rank, event) }));
+    ranks.push(await createRowRank({ gpu, definition, weights, view, messenger, passStream, weightDtype: 'f32', wire, dispatch, ...(chunkTokens && { chunkTokens }), ...(kv && { kv }), ...(plan && { plan }), onExchange: (event) => onExchange?.(rank, event) }));
   }
   const chunk = Math.min(...ranks.map((rank) => rank.chunkTokens));
   for (const rank of ranks) rank.chunkTokens = chunk;
@@ -97,8 +99,8 @@ export async function openRowWorld({ weights, strategy, world, gpus, wire = 'f32
 export type Answer = (sequences: readonly Uint32Array[], candidates: Uint32Array | null) => Promise<Float32Array[]>;
 
 /** One device that holds everything. */
-export async function oneDevice(gpu: GpuDevice, weights: ModelWeights): Promise<Answer> {
-  const engine = await createEngine(gpu, weights, { weightDtype: 'f32' });
+export async function oneDevice(gpu: GpuDevice, weights: ModelWeights, plan?: KernelPlan): Promise<Answer> {
+  const engine = await createEngine(gpu, weights, { weightDtype: 'f32', ...(plan && { plan }) });
   const stream = await localSlots(gpu, weights, 'f32');
   return async (sequences, candidates) => {
     const { logits } = await engine.forward({ sequences: sequences.map((tokens) => ({ tokens })), candidates }, stream);
