@@ -39,10 +39,17 @@ export class Watch {
   async until<T>(promise: Promise<T>, limitMs: () => number, missing: () => string): Promise<T> {
     this.check();
     this.progress();
+    const tickMs = Math.max(5, Math.min(250, limitMs() / 4));
+    let tickedMs = performance.now();
     const timer = setInterval(() => {
-      const stillMs = performance.now() - this.#lastProgressMs;
+      const now = performance.now();
+      // While this process was held up (suspended, say) nothing could move.
+      const heldMs = now - tickedMs - tickMs;
+      if (heldMs > tickMs) this.#lastProgressMs = Math.min(now, this.#lastProgressMs + heldMs);
+      tickedMs = now;
+      const stillMs = now - this.#lastProgressMs;
       if (stillMs > limitMs()) this.fail(new AsyncepError(`${missing()} (nothing moved for ${(stillMs / 1000).toFixed(1)} s)`));
-    }, Math.max(5, Math.min(250, limitMs() / 4)));
+    }, tickMs);
     try {
       return await this.wait(Promise.race([promise, this.#failed]));
     } finally {
