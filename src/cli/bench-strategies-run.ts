@@ -51,10 +51,11 @@ interface Running {
   logits: Float32Array[];
 }
 
-function optionsOf({ setting: { flags, model }, ranks, link, tuning }: RunContext, { label: _, ...variant }: Variant): ClusterOptions {
-  const { batchTokens, adapters = [], precision, transport, wire, dispatch } = flags;
+function optionsOf({ setting: { flags, model }, ranks, link, tuning }: RunContext, { strategy, dispatch, passesInFlight }: Variant): ClusterOptions {
+  const { batchTokens, adapters = [], precision, transport, wire } = flags;
   return {
-    model: model.source, ranks, adapters, batchTokens, transport, wire, dispatch, tune: true, tuning, ...variant,
+    model: model.source, ranks, strategy, adapters, batchTokens, transport, wire, dispatch: dispatch ?? flags.dispatch, tune: true, tuning,
+    ...(passesInFlight === undefined ? {} : { passesInFlight }),
     ...(link === null ? {} : { link }), ...(precision === undefined ? {} : { dtype: precision }),
   };
 }
