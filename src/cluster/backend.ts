@@ -45,11 +45,11 @@ export interface ComputeEvent {
   readonly durationMs: number;
   readonly layer?: number;
   readonly bytes?: number;
-  /** This rank's own count of passes, from 0; warm-up passes are below. */
+  /** This rank's own count of passes, from 0. */
   readonly pass: number;
 }
 
-/** Events count passes as the rank has them, from 0; warm-up passes are below. */
+/** Events count passes as the rank has them, from 0; those of warm-up are left out. */
 export interface BackendHooks {
   trace(event: StreamEvent | ComputeEvent): void;
 }

@@ -6,7 +6,7 @@ import type { KernelPlan } from '../runtime/plan.ts';
 import { createStream, relayPass, type CountedStream, type StreamSettings, type StreamStrategy } from '../strategy/index.ts';
 import { compareMemory, expertMemory, type MemoryRow } from '../strategy/memory.ts';
 import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
-import type { LinkStats, RankBatch, RankOutput } from './backend.ts';
+import type { BackendHooks, LinkStats, RankBatch, RankOutput } from './backend.ts';
 import { computeEvents } from './compute-trace.ts';
 import { DeviceClock } from './device-clock.ts';
 import { WorkspaceDemand, weightMemory } from './engine-memory.ts';
@@ -102,21 +102,26 @@ export class StreamRunner implements Runner {
 
   /** Copies are told with the device's times, see {@link takeStats}. */
   #traceStream(event: StreamEvent): void {
-    if (event.track !== 'slot') this.context.hooks.trace({ ...event, pass: event.pass - WARM_PASSES });
+    if (event.track !== 'slot') this.#trace({ ...event, pass: event.pass - WARM_PASSES });
   }
 
   async #traceCompute(engine: Engine): Promise<void> {
     if (!this.context.setup.trace) return;
     // Passes overlap, so what was read may reach into the next one; each begins with its embedding.
     const passOf = (label: string): number => (label === 'embedding' ? this.#passesSeen++ : this.#passesSeen - 1) - WARM_PASSES;
-    for (const event of computeEvents(await engine.takeIntervals(), this.#clock, passOf)) this.context.hooks.trace(event);
+    for (const event of computeEvents(await engine.takeIntervals(), this.#clock, passOf)) this.#trace(event);
+  }
+
+  /** What belongs to warm-up passes is left out. */
+  #trace(event: Parameters<BackendHooks['trace']>[0]): void {
+    if (event.pass >= 0) this.context.hooks.trace(event);
   }
 
   takeStats(): StreamStats {
     const stats = this.#ready.stream.takeStats();
     for (const { layer, pass, startNs, endNs } of stats.copies) {
       const [startMs, endMs] = [Number(startNs) / 1e6, Number(endNs) / 1e6];
-      this.context.hooks.trace({ track: 'slot', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer, pass: pass - WARM_PASSES });
+      this.#trace({ track: 'slot', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer, pass: pass - WARM_PASSES });
     }
     const { gatherMs, exposedMs, hostBytes, gathers } = stats.total;
     // Peers read this rank's shard as often as this rank reads theirs.
