@@ -10,10 +10,37 @@ export interface ExchangeEvent extends ExchangeStep {
   readonly receivedBytes: number;
 }
 
+/**
+ * One exchange at a time has the link. If the rows of two passes shared it, both would come late, at the same time, and then both passes would
+ * compute at the same time; one after the other, each hides behind the other's compute. Of those that wait, the older pass goes first, on every rank.
+ */
+class Turns {
+  #taken = false;
+  #waiting: { readonly pass: number; readonly go: () => void }[] = [];
+
+  async take<T>({ pass }: ExchangeStep, send: () => Promise<T>): Promise<T> {
+    if (this.#taken) {
+      await new Promise<void>((go) => {
+        this.#waiting.push({ pass, go });
+        this.#waiting.sort((a, b) => a.pass - b.pass);
+      });
+    }
+    this.#taken = true;
+    try {
+      return await send();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#taken = false;
+      else next.go();
+    }
+  }
+}
+
 /** Bytes of all exchanges by what they were for. */
 export type ExchangeBytes = Readonly<Record<string, { readonly sentBytes: number; readonly receivedBytes: number }>>;
 
 export class MessengerExchange implements RowExchange {
+  readonly #turns = new Turns();
   #bytes: Record<string, { sentBytes: number; receivedBytes: number }> = {};
 
   constructor(
@@ -37,17 +64,17 @@ export class MessengerExchange implements RowExchange {
     const peers = Array.from({ length: world - 1 }, (_, i) => (rank + 1 + i) % world);
     const lengths = parts.map(() => 0);
     let sentBytes = 0;
-    const sends = peers.map(async (peer) => {
+    const sends = this.#turns.take(step, () => Promise.allSettled(peers.map(async (peer) => {
       const part = parts[peer] ?? new Uint8Array(0);
       await this.messenger.send(peer, tag, part);
       sentBytes += part.length;
-    });
+    })));
     const receives = peers.map(async (peer) => {
       const from = (2 * rank - peer + world) % world; // mirrored: whoever sends to us first
       lengths[from] = await this.messenger.receive(from, tag, into[from] ?? new Uint8Array(0));
     });
     // A failure of one must not leave the others writing into memory that its owner unmaps.
-    const results = await Promise.allSettled([...sends, ...receives]);
+    const results = [...(await Promise.allSettled(receives)), ...(await sends)];
     for (const result of results) if (result.status === 'rejected') throw result.reason;
     this.#count({ ...step, startMs, endMs: performance.now(), sentBytes, receivedBytes: lengths.reduce((sum, length) => sum + length, 0) });
     return lengths;
