@@ -43,6 +43,12 @@ if (args.help) {
 
 const ranks = Number(args.ranks);
 const rounds = Number(args.rounds);
+const sizes = args.sizes.split(',').map(Number);
+const wrong = sizes.find((kib) => !(kib > 0));
+if (wrong !== undefined) {
+  console.error(`--sizes: ${args.sizes}: expected numbers of KiB separated by commas`);
+  process.exit(2);
+}
 const skipped = args.skip.split(',');
 
 interface Subject {
@@ -129,7 +135,7 @@ const head = (titles: readonly string[]): ConstructorParameters<typeof Table>[0]
 
 if (!skipped.includes('collectives')) {
   const table = new Table(head(['S', 'transport', ...MEASURED, 'memcpy, 1 thread a rank', 'raw TCP ring']));
-  for (const kib of args.sizes.split(',').map(Number)) table.push(...(await collectivesOfSize(world, kib * 1024)));
+  for (const kib of sizes) table.push(...(await collectivesOfSize(world, kib * 1024)));
   console.log(`Bus bandwidth in GB/s (medians of ${rounds} rounds)\n${table.toString()}\n`);
 }
 if (!skipped.includes('gather')) {
