@@ -1,11 +1,9 @@
 /** Which rank owns which experts. */
 import { InputError } from '../errors.ts';
+import { partition, type IndexRange } from '../model/shard.ts';
 
 /** Experts [first, first + count) of every MoE layer. */
-export interface ExpertRange {
-  readonly first: number;
-  readonly count: number;
-}
+export type ExpertRange = IndexRange;
 
 /** The most ranks one run may have. */
 export const MAX_RANKS = 8;
@@ -22,10 +20,5 @@ export function partitionExperts(numExperts: number, world: number): ExpertRange
   if (world > numExperts) {
     throw new InputError('--ranks', '', `${world} ranks asked for, but the model has ${numExperts} experts a layer; each rank must own at least one`);
   }
-  const small = Math.floor(numExperts / world);
-  const larger = numExperts % world;
-  return Array.from({ length: world }, (_, rank) => ({
-    first: rank * small + Math.min(rank, larger),
-    count: small + (rank < larger ? 1 : 0),
-  }));
+  return partition(numExperts, world);
 }
