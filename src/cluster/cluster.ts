@@ -62,7 +62,7 @@ export interface ClusterOptions {
   readonly tuning?: Tuning;
   /** A rank that is silent for so long while it starts is given up; 60 s by default (a driver that compiles may block it for a while). */
   readonly silenceMs?: number;
-  /** A pass that takes so long is given up; 10 minutes by default. */
+  /** A pass, or a step of starting without progress, that takes so long is given up; 10 minutes by default. */
   readonly passDeadlineMs?: number;
   readonly onProgress?: (progress: Progress) => void;
   /** Timeline events; microseconds since this process's `performance.timeOrigin`. */
@@ -344,16 +344,8 @@ class RunningCluster implements Cluster {
     await Promise.all(Array.from({ length: Math.min(inFlight, passes.length) }, lane));
   }
 
-  async #pass(process: RankProcess, pass: number, sequences: Uint32Array[], candidates: Uint32Array | null, lengths: number[][] | null, together = 1): Promise<Reply<'result'>> {
-    const limitMs = this.options.passDeadlineMs ?? 600_000;
-    const timer = setTimeout(() => {
-      void this.abort(new RankError(process.rank, `pass ${pass} was not over after ${limitMs / 1000} s`));
-    }, limitMs).unref();
-    try {
-      return await process.ask({ type: 'pass', pass, sequences, candidates, lengths, together }, 'result', `running pass ${pass}`);
-    } finally {
-      clearTimeout(timer);
-    }
+  #pass(process: RankProcess, pass: number, sequences: Uint32Array[], candidates: Uint32Array | null, lengths: number[][] | null, together = 1): Promise<Reply<'result'>> {
+    return process.ask({ type: 'pass', pass, sequences, candidates, lengths, together }, 'result', `running pass ${pass}`);
   }
 
   #all<T>(step: (process: RankProcess) => Promise<T>): Promise<T[]> {

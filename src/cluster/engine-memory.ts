@@ -36,14 +36,23 @@ export function weightMemory(config: ModelConfig, dtype: PackedDtype, ends = { e
   return denseLayers === 0 ? parts : [...parts, { name: 'dense', where: 'device', bytes: denseLayers * dense }];
 }
 
-/** What a rank that splits layers with others takes, from what its engine says of its workspace and `readback`'s bound. */
+/** What a rank that splits layers with others takes, as its engine computes it. */
 export function splitMemory(parts: Readonly<Record<string, number>>, timestamps: boolean): MemoryPart[] {
-  const { workspace = 0, rope = 0, outbox = 0, inbox = 0 } = parts;
+  const { workspace = 0, rope = 0, outbox = 0, inbox = 0, readback = 0 } = parts;
   return [
     { name: 'workspace', where: 'device', bytes: workspace + rope + PARAMETER_BYTES + (timestamps ? TIMESTAMP_BYTES : 0) },
     { name: 'outbox', where: 'host', bytes: outbox },
     { name: 'inbox', where: 'host', bytes: inbox },
+    { name: 'readback', where: 'host', bytes: readback },
   ];
+}
+
+/** What a stage of a pipeline takes beside its weights: as an engine that stands alone, and rows on their way. */
+export function stageMemory(demand: readonly MemoryPart[], parts: Readonly<Record<string, number>>, passesInFlight: number): MemoryPart[] {
+  const rows = parts['wire rows'] ?? 0;
+  const mail = (name: string): MemoryPart => ({ name, where: 'host', bytes: passesInFlight * Math.ceil(rows / 8) * 8 });
+  const more: Readonly<Record<string, (bytes: number) => number>> = { workspace: (bytes) => bytes + rows, readback: (bytes) => bytes * passesInFlight };
+  return [...demand.map((part) => ({ ...part, bytes: more[part.name]?.(part.bytes) ?? part.bytes })), mail('inbox'), mail('outbox')];
 }
 
 /** Parameters of dispatches: 1024 of 256 bytes. */

@@ -22,11 +22,15 @@ const STDERR_LINES = 20;
 const BIRTH_MS = 60_000;
 /** A driver that compiles may block a rank for a while. */
 const START_SILENCE_MS = 60_000;
+/** A pass, or a step of starting in which nothing is heard of progress, may take so long. */
+const STEP_MS = 600_000;
 const DRIVER_NOISE = /artificially reduced from/;
 
 interface Expected {
   /** What the process is busy with, for messages. */
   readonly doing: string;
+  /** Ends the wait when the rank lives but does not get anywhere; begins anew with each progress. */
+  readonly limit: NodeJS.Timeout;
   resolve(message: FromRank): void;
   reject(error: Error): void;
 }
@@ -45,6 +49,7 @@ export class RankProcess {
   /** Replies that are due, by {@link replyKey}. */
   readonly #expected = new Map<string, Expected>();
   #silenceMs: number;
+  readonly #stepMs: number;
   #born = false;
   #error: AsyncepError | null = null;
   /** Why it was told to end; what ends afterwards is no failure of the rank. */
@@ -53,10 +58,11 @@ export class RankProcess {
   /** @param silenceMs of the options: how long a living rank may be silent (it gives a sign of life twice a second) */
   constructor(
     readonly rank: number,
-    { ranks, backendModule, silenceMs = START_SILENCE_MS, hosts = [] }: Pick<ClusterOptions, 'ranks' | 'backendModule' | 'silenceMs' | 'hosts'>,
+    { ranks, backendModule, silenceMs = START_SILENCE_MS, passDeadlineMs = STEP_MS, hosts = [] }: Pick<ClusterOptions, 'ranks' | 'backendModule' | 'silenceMs' | 'passDeadlineMs' | 'hosts'>,
     private readonly events: RankEvents,
   ) {
     this.#silenceMs = silenceMs;
+    this.#stepMs = passDeadlineMs;
     this.#child = spawnRank(ranks, backendModule, hosts[rank % Math.max(1, hosts.length)]?.command);
     this.pid = this.#child.pid ?? -1;
     this.gone = new Promise((resolve) => {
@@ -96,7 +102,8 @@ export class RankProcess {
   ask<T extends FromRank['type']>(message: ToRank, type: T, doing: string): Promise<Reply<T>> {
     if (this.#error !== null) return Promise.reject(this.#error);
     const reply = new Promise<FromRank>((resolve, reject) => {
-      this.#expected.set(replyKey(type, message), { doing, resolve, reject });
+      const limit = setTimeout(() => this.#fail(new RankError(this.rank, `${doing} was not over after ${this.#stepMs / 1000} s`)), this.#stepMs).unref();
+      this.#expected.set(replyKey(type, message), { doing, limit, resolve, reject });
     });
     this.tell(message);
     return reply as Promise<Reply<T>>;
@@ -124,11 +131,13 @@ export class RankProcess {
     const message = parsed.data;
     if (message.type === 'heartbeat') return;
     if (message.type === 'failed') return this.#fail(reviveFailure(this.rank, message.error));
+    if (message.type === 'progress') for (const { limit } of this.#expected.values()) limit.refresh();
     if (message.type === 'progress' || message.type === 'trace') return this.events.message(message);
     const key = replyKey(message.type, message);
     const expected = this.#expected.get(key);
     if (expected === undefined) return this.#fail(new RankError(this.rank, `answered "${message.type}" while ${this.#doing}`));
     this.#expected.delete(key);
+    clearTimeout(expected.limit);
     expected.resolve(message);
   }
 
@@ -173,7 +182,10 @@ export class RankProcess {
   }
 
   #rejectAll(error: AsyncepError): void {
-    for (const expected of this.#expected.values()) expected.reject(error);
+    for (const { limit, reject } of this.#expected.values()) {
+      clearTimeout(limit);
+      reject(error);
+    }
     this.#expected.clear();
   }
 }

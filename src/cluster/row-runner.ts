@@ -11,7 +11,7 @@ import { StreamCounter, type StreamStats } from '../strategy/stats.ts';
 import type { LinkStats, RankBatch, RankOutput } from './backend.ts';
 import { computeEvents } from './compute-trace.ts';
 import { DeviceClock } from './device-clock.ts';
-import { splitMemory, weightMemory, WorkspaceDemand } from './engine-memory.ts';
+import { splitMemory, stageMemory, weightMemory, WorkspaceDemand } from './engine-memory.ts';
 import { WARM_PASSES, WARM_TOKENS, type Runner, type RunnerContext } from './runner.ts';
 
 /** Numbers of warm-up passes, out of the way of real ones. */
@@ -132,23 +132,17 @@ export class RowRunner implements Runner {
   memory(): MemoryRow[] {
     const { gpu, setup } = this.context;
     const experts = this.geometry.layers.length === 0 ? [] : expertMemory(this.#streamStrategy, { geometry: this.geometry, rank: 0, bankBytes: gpu.maxBindingBytes, settings: setup.stream });
-    const allocated = gpu.memory.byPart();
-    const mail = ['inbox', 'outbox', 'readback'].map((name) => ({ name, where: 'host' as const, bytes: allocated[name] ?? 0 }));
-    const host = new Set(mail.map(({ name }) => name));
-    return compareMemory([...this.#computed().filter(({ name }) => !host.has(name)), ...experts, ...mail], allocated);
+    return compareMemory([...this.#computed(), ...experts], gpu.memory.byPart());
   }
 
   /** Weights and workspace. */
   #computed(): MemoryPart[] {
-    const { gpu, setup, dtype } = this.context;
+    const { gpu, setup: { rank: own, world, trace }, dtype } = this.context;
     const { config } = this.#local.view;
     const { rank, demand } = this.#ready;
-    const timestamps = setup.trace && gpu.hasTimestamps;
     const bytes = rank.workspaceBytes();
-    if (this.definition.kind === 'split') return [...weightMemory(config, dtype), ...splitMemory(bytes, timestamps)];
-    const ends = { embedding: setup.rank === 0, head: setup.rank === setup.world - 1 };
-    const rows = bytes['wire rows'] ?? 0;
-    return [...weightMemory(config, dtype, ends), ...demand.parts().map((part) => (part.name === 'workspace' ? { ...part, bytes: part.bytes + rows } : part))];
+    if (this.definition.kind === 'split') return [...weightMemory(config, dtype), ...splitMemory(bytes, trace && gpu.hasTimestamps)];
+    return [...weightMemory(config, dtype, { embedding: own === 0, head: own === world - 1 }), ...stageMemory(demand.parts(), bytes, world + 1)];
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@
  * ring (the formulas at each operation are per rank, P ranks, and exact), in one latency instead of P - 1, and sums can have one order everywhere.
  * Transports cut messages into pieces, so that a byte is on its way out while the next is being read.
  */
+import { partition, startsOf, type IndexRange } from '../model/shard.ts';
 import type { Messenger, Tag, TransferCount } from './messenger.ts';
 import { Operation, type Traffic } from './operation.ts';
 import { BlockPool, asBytes, blocksOf, sumBlock } from './reduce.ts';
@@ -16,6 +17,15 @@ export type OperationCounts = Readonly<Record<OperationName, TransferCount>>;
 
 /** A part for (or from) each rank, by rank; null where no message goes. */
 export type Parts = readonly (Uint8Array | null)[];
+
+/** Runs `send` when it may; ends when it has ended. */
+export type InTurn = (send: () => Promise<void>) => Promise<void>;
+
+interface ExchangeOptions {
+  /** Parts must fill their places. */
+  readonly exactly?: boolean;
+  readonly inTurn?: InTurn | undefined;
+}
 
 /** A message of a reducing or relaying operation: what is summed or handed on while the next is under way. Holds several of a transport's pieces. */
 const BLOCK_BYTES = 4 << 20;
@@ -52,19 +62,20 @@ export class Collectives {
    * Every rank sends a part to every rank and receives one of unknown length, up to that of `into`. Where a rank passes null as a part, nothing
    * is sent, and the rank it would go to must pass null in `into`; the own part is copied unless either is null.
    * Sends the sum of the other ranks' parts.
+   * @param inTurn decides when the sends begin, where exchanges under way at the same time should not share the link; receives begin at once
    * @returns the length of the part from each rank (0 for null)
    * @throws RankError naming the rank whose part is longer than its `into`, or which cannot be reached
    */
-  exchange(tag: Tag, parts: Parts, into: Parts): Promise<number[]> {
-    return this.#exchange('exchange', tag, parts, into);
+  exchange(tag: Tag, parts: Parts, into: Parts, inTurn?: InTurn): Promise<number[]> {
+    return this.#exchange('exchange', tag, parts, into, { inTurn });
   }
 
   /** As {@link Collectives.exchange}, where every rank knows what is coming: parts fill `into`. @throws RankError naming the rank whose part does not */
   async allToAllV(tag: Tag, parts: Parts, into: Parts): Promise<void> {
-    await this.#exchange('allToAllV', tag, parts, into, true);
+    await this.#exchange('allToAllV', tag, parts, into, { exactly: true });
   }
 
-  #exchange(name: OperationName, tag: Tag, parts: Parts, into: Parts, exactly = false): Promise<number[]> {
+  #exchange(name: OperationName, tag: Tag, parts: Parts, into: Parts, { exactly = false, inTurn = (send) => send() }: ExchangeOptions): Promise<number[]> {
     const operation = this.#operation(name, tag);
     return operation.run(async () => {
       if (parts.length !== this.world || into.length !== this.world) throw new RangeError(`${parts.length} parts and ${into.length} places for ${this.world} ranks`);
@@ -76,11 +87,13 @@ export class Collectives {
         if (exactly) await operation.receiveExactly(peer, place);
         else lengths[peer] = await operation.receive(peer, place);
       });
-      const sends = this.#peers().map(async (peer) => {
-        const part = parts[peer] ?? null;
-        if (part !== null) await operation.send(peer, part);
+      const sends = inTurn(async () => {
+        await Promise.all(this.#peers().map(async (peer) => {
+          const part = parts[peer] ?? null;
+          if (part !== null) await operation.send(peer, part);
+        }));
       });
-      await Promise.all([...receives, ...sends]);
+      await Promise.all([...receives, sends]);
       return lengths;
     });
   }
@@ -95,7 +108,7 @@ export class Collectives {
   }
 
   async #allGather(operation: Operation, own: Uint8Array, into: Uint8Array, bytes: readonly number[]): Promise<void> {
-    const starts = startsOf(bytes, this.world, into.length);
+    const starts = wholeOf(bytes, this.world, into.length);
     const place = (rank: number): Uint8Array => into.subarray(starts[rank], starts[rank + 1]);
     if (own.length !== bytes[this.rank]) throw new RangeError(`rank ${this.rank} gives ${own.length} bytes; ${bytes[this.rank]} were said`);
     const messages = this.#peers().flatMap((peer) => [operation.receiveExactly(peer, place(peer)), operation.send(peer, own)]);
@@ -114,7 +127,7 @@ export class Collectives {
   }
 
   async #reduceScatter(operation: Operation, input: Float32Array, into: Float32Array, counts: readonly number[]): Promise<void> {
-    const starts = startsOf(counts, this.world, input.length);
+    const starts = wholeOf(counts, this.world, input.length);
     const part = (rank: number): Float32Array => input.subarray(starts[rank], starts[rank + 1]);
     if (into.length !== counts[this.rank]) throw new RangeError(`rank ${this.rank} takes ${into.length} elements; ${counts[this.rank]} were said`);
     const sends = this.#peers().map(async (peer) => {
@@ -160,9 +173,10 @@ export class Collectives {
    */
   allReduce(tag: Tag, data: Float32Array): Promise<void> {
     const operation = this.#operation('allReduce', tag);
-    const counts = evenParts(data.length, this.world);
-    const start = counts.slice(0, this.rank).reduce((sum, count) => sum + count, 0);
-    const own = data.subarray(start, start + (counts[this.rank] as number));
+    const parts = partition(data.length, this.world);
+    const counts = parts.map(({ count }) => count);
+    const { first, count } = parts[this.rank] as IndexRange;
+    const own = data.subarray(first, first + count);
     return operation.run(async () => {
       await this.#reduceScatter(operation, data, own, counts);
       await this.#allGather(operation, asBytes(own), asBytes(data), counts.map((count) => 4 * count));
@@ -211,14 +225,9 @@ export class Collectives {
   }
 }
 
-/** `count` elements over `world` ranks, sizes differing by one at most, the larger ones first. */
-export const evenParts = (count: number, world: number): number[] =>
-  Array.from({ length: world }, (_, rank) => Math.floor(count / world) + (rank < count % world ? 1 : 0));
-
 /** Where each rank's part begins, and the end. @throws RangeError when the parts are not the whole */
-function startsOf(sizes: readonly number[], world: number, whole: number): number[] {
-  const starts = [0];
-  for (const size of sizes) starts.push((starts.at(-1) as number) + size);
+function wholeOf(sizes: readonly number[], world: number, whole: number): number[] {
+  const starts = startsOf(sizes);
   if (sizes.length !== world || starts[world] !== whole) throw new RangeError(`parts of [${sizes.join(', ')}] for ${world} ranks and ${whole} in all`);
   return starts;
 }

@@ -152,8 +152,8 @@ export class SharedMemoryLink {
   }
 
   /** Ends all waits with `failure`; the peer is told `reason`. */
-  close(failure: Error, reason: string): Promise<void> {
-    return (this.#closed ??= this.#close(failure, reason));
+  close(failure: Error, reason?: Error): Promise<void> {
+    return (this.#closed ??= this.#close(failure, reason?.message ?? ''));
   }
 
   async #close(failure: Error, reason: string): Promise<void> {

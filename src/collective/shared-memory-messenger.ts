@@ -2,17 +2,17 @@
  * Messages between processes of one machine. Every rank listens on a Unix domain socket (loopback TCP where there are none) and connects to
  * all ranks below its own; over each connection the two agree on who they are and exchange the files through which payloads go.
  */
-import { timingSafeEqual } from 'node:crypto';
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { z } from 'zod';
 import { AsyncepError, RankError } from '../errors.ts';
 import { FrameError, KIND, PROTOCOL_VERSION, encodeFrame } from './frames.ts';
-import { checkPeer } from './in-process-messenger.ts';
 import { Port } from './link.ts';
 import { Outbox, PeerOutbox } from './mailbox.ts';
-import type { Membership, Messenger, MessengerHost, MessengerOptions, Tag, TransferCount } from './messenger.ts';
+import type { Membership, Messenger, MessengerHost, MessengerOptions } from './messenger.ts';
 import { forgetSegment, guardSegment, outboxPath, segmentFolder, socketPath } from './segment-files.ts';
+import { PeerMessenger } from './peer-messenger.ts';
 import { SharedMemoryLink } from './shared-memory-link.ts';
+import { sameText } from './token.ts';
 import { Wire } from './wire.ts';
 
 /** sockaddr_un holds 104 bytes on macOS, 108 on Linux. */
@@ -44,7 +44,7 @@ export class SharedMemoryHost implements MessengerHost {
   readonly #links: SharedMemoryLink[] = [];
   #server: Server | undefined;
   #socketPath: string | undefined;
-  #messenger: SharedMemoryMessenger | undefined;
+  #messenger: PeerMessenger | undefined;
 
   /** @param folder where outboxes and sockets stand; /dev/shm unless told otherwise */
   constructor(private readonly membership: Membership, private readonly options: MessengerOptions, private readonly folder: string = segmentFolder()) {
@@ -68,11 +68,11 @@ export class SharedMemoryHost implements MessengerHost {
   async connect(addresses: readonly string[]): Promise<Messenger> {
     const { rank, world } = this.membership;
     const links = await Promise.all(Array.from({ length: world }, (_, peer) => {
-      if (peer === rank) return undefined;
+      if (peer === rank) return null;
       return peer < rank ? this.#dial(peer, addresses[peer] ?? '') : this.#expected(peer);
     }));
     this.#stopListening(); // nobody else is to come
-    return (this.#messenger = new SharedMemoryMessenger(rank, links));
+    return (this.#messenger = new PeerMessenger(rank, links));
   }
 
   #expected(peer: number): Promise<SharedMemoryLink> {
@@ -176,42 +176,8 @@ export class SharedMemoryHost implements MessengerHost {
     for (const wire of this.#wires) wire.destroy();
     await Promise.all([...this.#outboxes].map((outbox) => outbox.close()));
     const error = reason ?? new AsyncepError('closed');
-    await Promise.all(this.#links.splice(0).map((link) => link.close(error, reason?.message ?? '')));
+    await Promise.all(this.#links.splice(0).map((link) => link.close(error, reason)));
     await this.#messenger?.close(reason);
-  }
-}
-
-class SharedMemoryMessenger implements Messenger {
-  readonly world: number;
-  #closing: Promise<void> | undefined;
-
-  /** @param links by rank; none to the own */
-  constructor(readonly rank: number, private readonly links: readonly (SharedMemoryLink | undefined)[]) {
-    this.world = links.length;
-  }
-
-  #to(peer: number): SharedMemoryLink {
-    checkPeer(this, peer);
-    return this.links[peer] as SharedMemoryLink;
-  }
-
-  async send(peer: number, tag: Tag, bytes: Uint8Array): Promise<void> {
-    return this.#to(peer).send(tag, bytes);
-  }
-
-  async receive(peer: number, tag: Tag, into: Uint8Array): Promise<number> {
-    return this.#to(peer).inbox.receive(tag, into);
-  }
-
-  transferred(): TransferCount {
-    const sum = (bytes: (link: SharedMemoryLink) => number): number => this.links.reduce((total, link) => total + (link === undefined ? 0 : bytes(link)), 0);
-    return { sentBytes: sum((link) => link.sentBytes), receivedBytes: sum((link) => link.inbox.receivedBytes) };
-  }
-
-  close(reason?: Error): Promise<void> {
-    const error = reason ?? new AsyncepError('closed');
-    this.#closing ??= Promise.all(this.links.map((link) => link?.close(error, reason?.message ?? ''))).then(() => undefined);
-    return this.#closing;
   }
 }
 
@@ -227,9 +193,4 @@ function dial(address: string): Socket {
   if (path !== undefined) return createConnection({ path });
   if (host !== undefined) return createConnection({ host, port: Number(port) });
   throw new AsyncepError(`"${address}" is not where a rank listens; expected unix:PATH or tcp:HOST:PORT`);
-}
-
-function sameText(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
 }

@@ -1,8 +1,7 @@
 /** A stage of a pipeline: residual rows of the stage before in, those for the stage behind out, through host memory. */
 import type { GpuDevice } from '../runtime/device.ts';
 import { decodeRows, encodeRows, rowBytes, type WireDtype } from '../runtime/kernels/exchange.ts';
-import type { LayerContext } from './layer.ts';
-import { rowStride } from './layer.ts';
+import { rowStride, type LayerContext } from './layer.ts';
 
 /** What a stage does with its neighbours; the first has no `receive`, the last no `send`. */
 export interface StageLinks {

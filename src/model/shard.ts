@@ -18,6 +18,13 @@ export function partition(total: number, parts: number): IndexRange[] {
   return Array.from({ length: parts }, (_, part) => ({ first: part * small + Math.min(part, larger), count: small + (part < larger ? 1 : 0) }));
 }
 
+/** Where parts of these sizes begin when they stand one behind the other; the last entry is their sum. */
+export function startsOf(counts: readonly number[]): number[] {
+  const starts = [0];
+  for (const [i, count] of counts.entries()) starts.push((starts[i] as number) + count);
+  return starts;
+}
+
 const elementBytes = ({ dtype }: RawTensor): number => (dtype === 'F32' ? 4 : 2);
 
 /** Rows [first, first + count) of a matrix, or elements of a vector; shares the bytes. */

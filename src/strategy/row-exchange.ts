@@ -1,4 +1,5 @@
-/** Rows of a batch between ranks, over a messenger: what the engine of a split model asks for. */
+/** Rows of a batch between ranks: the collective exchange as the engine of a split model asks for it. */
+import { Collectives } from '../collective/collectives.ts';
 import type { Messenger } from '../collective/messenger.ts';
 import type { ExchangeStep, RowExchange } from '../engine/split/exchange.ts';
 
@@ -18,7 +19,7 @@ class Turns {
   #taken = false;
   #waiting: { readonly pass: number; readonly go: () => void }[] = [];
 
-  async take<T>({ pass }: ExchangeStep, send: () => Promise<T>): Promise<T> {
+  async take(pass: number, send: () => Promise<void>): Promise<void> {
     if (this.#taken) {
       await new Promise<void>((go) => {
         this.#waiting.push({ pass, go });
@@ -27,7 +28,7 @@ class Turns {
     }
     this.#taken = true;
     try {
-      return await send();
+      await send();
     } finally {
       const next = this.#waiting.shift();
       if (next === undefined) this.#taken = false;
@@ -36,46 +37,35 @@ class Turns {
   }
 }
 
+/** Where a rank has nothing for another it says so: an empty message. */
+const NOTHING = new Uint8Array(0);
+
 /** Bytes of all exchanges by what they were for. */
 export type ExchangeBytes = Readonly<Record<string, { readonly sentBytes: number; readonly receivedBytes: number }>>;
 
 export class MessengerExchange implements RowExchange {
   readonly #turns = new Turns();
+  readonly #collectives: Collectives;
   #bytes: Record<string, { sentBytes: number; receivedBytes: number }> = {};
 
-  constructor(
-    private readonly messenger: Messenger,
-    private readonly onExchange: (event: ExchangeEvent) => void = () => undefined,
-  ) {}
+  constructor(messenger: Messenger, private readonly onExchange: (event: ExchangeEvent) => void = () => undefined) {
+    this.#collectives = new Collectives(messenger);
+  }
 
   get rank(): number {
-    return this.messenger.rank;
+    return this.#collectives.rank;
   }
 
   get world(): number {
-    return this.messenger.world;
+    return this.#collectives.world;
   }
 
-  /** All peers at once; every rank begins with another one, so that none is everybody's first. */
+  /** A failure closes the messenger, so that nobody waits for a rank that has given up. */
   async exchange(step: ExchangeStep, parts: readonly (Uint8Array | null)[], into: readonly (Uint8Array | null)[]): Promise<readonly number[]> {
-    const { messenger: { rank, world } } = this;
-    const tag = { pass: step.pass, step: step.step };
     const startMs = performance.now();
-    const peers = Array.from({ length: world - 1 }, (_, i) => (rank + 1 + i) % world);
-    const lengths = parts.map(() => 0);
-    let sentBytes = 0;
-    const sends = this.#turns.take(step, () => Promise.allSettled(peers.map(async (peer) => {
-      const part = parts[peer] ?? new Uint8Array(0);
-      await this.messenger.send(peer, tag, part);
-      sentBytes += part.length;
-    })));
-    const receives = peers.map(async (peer) => {
-      const from = (2 * rank - peer + world) % world; // mirrored: whoever sends to us first
-      lengths[from] = await this.messenger.receive(from, tag, into[from] ?? new Uint8Array(0));
-    });
-    // A failure of one must not leave the others writing into memory that its owner unmaps.
-    const results = [...(await Promise.allSettled(receives)), ...(await sends)];
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    const ofPeers = (list: readonly (Uint8Array | null)[]): (Uint8Array | null)[] => list.map((part, peer) => (peer === this.rank ? null : (part ?? NOTHING)));
+    const lengths = await this.#collectives.exchange(step, ofPeers(parts), ofPeers(into), (send) => this.#turns.take(step.pass, send));
+    const sentBytes = parts.reduce((sum, part, peer) => sum + (peer === this.rank ? 0 : (part?.length ?? 0)), 0);
     this.#count({ ...step, startMs, endMs: performance.now(), sentBytes, receivedBytes: lengths.reduce((sum, length) => sum + length, 0) });
     return lengths;
   }
@@ -83,13 +73,13 @@ export class MessengerExchange implements RowExchange {
   /** One message to, or from, one neighbour: a stage of a pipeline. */
   async send(peer: number, step: ExchangeStep, bytes: Uint8Array): Promise<void> {
     const startMs = performance.now();
-    await this.messenger.send(peer, { pass: step.pass, step: step.step }, bytes);
+    await this.#collectives.send(step, peer, bytes);
     this.#count({ ...step, startMs, endMs: performance.now(), sentBytes: bytes.length, receivedBytes: 0 });
   }
 
   async receive(peer: number, step: ExchangeStep, into: Uint8Array): Promise<void> {
     const startMs = performance.now();
-    const receivedBytes = await this.messenger.receive(peer, { pass: step.pass, step: step.step }, into);
+    const receivedBytes = await this.#collectives.recv(step, peer, into);
     this.#count({ ...step, startMs, endMs: performance.now(), sentBytes: 0, receivedBytes });
   }
 

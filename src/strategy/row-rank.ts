@@ -3,7 +3,7 @@ import type { Messenger } from '../collective/messenger.ts';
 import type { ShardGeometry } from '../collective/transport.ts';
 import { createEngine, expertLayout, packExpert, type Engine, type KvMode } from '../engine/index.ts';
 import { Activity, type OnExposed } from '../engine/split/activity.ts';
-import { SplitEngine } from '../engine/split/engine.ts';
+import { SplitEngine, type SplitResult } from '../engine/split/engine.ts';
 import type { ExchangeStep } from '../engine/split/exchange.ts';
 import { splitShape, type Dispatch } from '../engine/split/shape.ts';
 import type { SlotStream } from '../engine/slot-stream.ts';
@@ -59,18 +59,6 @@ export interface RowBatch {
   readonly together?: number;
 }
 
-export interface RowResult {
-  /** [rows, candidates] of the sequences in `sequences`; the others' come from other ranks. */
-  readonly logits: Float32Array;
-  /** Indices into the batch's sequences. */
-  readonly sequences: readonly number[];
-  readonly flops: number;
-  /** (row, expert) pairs computed here. */
-  readonly expertRows: number;
-  readonly startMs: number;
-  readonly endMs: number;
-}
-
 export interface RowRankOptions {
   readonly gpu: GpuDevice;
   readonly definition: RowStrategyDefinition;
@@ -94,7 +82,7 @@ export interface RowRank {
   /** Most tokens of a chunk here; the ranks agree on the smallest. */
   chunkTokens: number;
   /** Calls may overlap. @throws RankError naming a rank that is missing */
-  forward(batch: RowBatch): Promise<RowResult>;
+  forward(batch: RowBatch): Promise<SplitResult>;
   /** Since the last call. */
   takeActivity(): { transferMs: number; exposedMs: number; bytes: ExchangeBytes };
   takeIntervals(): Promise<DeviceInterval[]>;

@@ -37,6 +37,14 @@ describe('a world of ranks', () => {
     }
   }, 120_000);
 
+  it.each(['ep', 'tp', 'pp', 'ep offloaded'])('gives the logits of transformers under %s, with memory as planned', async (name) => {
+    const [strategy, offloaded] = name.split(' ') as [Strategy, string?];
+    const { logits, ranks, passes } = await runCases(cases, { strategy, ranks: 2, batchTokens: 64, ...(offloaded && { offloadLayers: 1 }) });
+    for (const [i, { logits: wanted }] of cases.entries()) expect(relativeError(logits[i] as Float32Array, wanted)).toBeLessThan(1e-4);
+    expect(passes.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0)).toBe(passes.reduce((sum, { sentBytes }) => sum + sentBytes, 0));
+    for (const { rank, memory } of ranks) expect(memoryIsAsPlanned(memory), `rank ${rank}: ${JSON.stringify(memory)}`).toBe(true);
+  }, 60_000);
+
   it('runs on adapters of different vendors side by side, and draws one timeline', async () => {
     const events: TraceEvent[] = [];
     const { logits, ranks, passes } = await runCases(cases, {

@@ -124,7 +124,7 @@ describe('a failing rank ends the run with an error that names it', () => {
 
   it('when a pass takes too long', async () => {
     const cluster = await launchCluster(options({ ranks: 1, engine: { slowMs: 5000 }, passDeadlineMs: 200 }));
-    expect(await problem(cluster.run(tokens(1), null))).toBe('RankError: rank 0: pass 0 was not over after 0.2 s');
+    expect(await problem(cluster.run(tokens(1), null))).toBe('RankError: rank 0: running pass 0 was not over after 0.2 s');
   });
 
   it('when its segment is damaged, and says what is wrong with it', async () => {

@@ -1,7 +1,8 @@
 /** Collective operations against their definitions, over any transport, with uneven and empty parts. */
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Collectives, evenParts, type OperationName } from '../../src/collective/collectives.ts';
+import { partition } from '../../src/model/shard.ts';
+import { Collectives, type OperationName } from '../../src/collective/collectives.ts';
 import type { TransferCount } from '../../src/collective/messenger.ts';
 import { asBytes } from '../../src/collective/reduce.ts';
 import { pattern, tag } from './messenger-contract.ts';
@@ -130,7 +131,7 @@ export function collectiveProperties(name: string, openWorld: OpenWorld, { runs 
     it('allReduce: every rank gets the sum to the last bit and sends twice what is not its own', check(fc.tuple(anyWorld, anyCount), async ([world, count]) => {
       const inputs = Array.from({ length: world }, (_, rank) => floats(count, rank));
       const whole = sumInOrder(inputs);
-      const parts = evenParts(count, world);
+      const parts = partition(count, world).map((part) => part.count);
       const bytes = (rank: number): number => 4 * (count - parts[rank]!) + 4 * (world - 1) * parts[rank]!;
       await everyRank(world, 'allReduce', (rank) => ({ sentBytes: bytes(rank), receivedBytes: bytes(rank) }), async (rank, pass) => {
         const data = inputs[rank.rank]!.slice();

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { packBatch } from '../../src/engine/batch.ts';
 import { ownedBatch } from '../../src/engine/split/pass.ts';
-import { planOwnSequences, planSharedSequences, startsOf } from '../../src/engine/split/row-plan.ts';
+import { planOwnSequences, planSharedSequences } from '../../src/engine/split/row-plan.ts';
+import { startsOf } from '../../src/model/shard.ts';
 import { othersRows, partOf } from '../../src/engine/split/scatter.ts';
 
 const CHUNK = 64;

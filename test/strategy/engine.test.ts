@@ -1,31 +1,21 @@
 /** The engine fed by every stream, as any rank of any world would be: one device, the shards in this process. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { InProcessHub } from '../../src/collective/in-process.ts';
 import type { ShardGeometry } from '../../src/collective/transport.ts';
 import { createEngine, expertLayout, packExpert, type Engine } from '../../src/engine/index.ts';
 import { openCheckpoint } from '../../src/model/checkpoint.ts';
 import type { ModelWeights } from '../../src/model/types.ts';
 import { openFolder } from '../../src/node/files.ts';
-import { openGpu, type OpenGpu } from '../../src/node/gpu.ts';
 import { pacedWait } from '../../src/node/pacing.ts';
-import { readShader } from '../../src/node/shaders.ts';
-import { openDevice, type GpuDevice } from '../../src/runtime/device.ts';
 import { STREAM_STRATEGIES, createStream, type StreamStrategy } from '../../src/strategy/index.ts';
+import { sharedDevice } from './device.ts';
 import { fixtureFolder, goldenCases, relativeError } from './golden.ts';
 
-let opened: OpenGpu;
-let gpu: GpuDevice;
-beforeAll(async () => {
-  opened = await openGpu('lavapipe');
-  gpu = await openDevice(opened.adapter, { shaders: readShader, wait: pacedWait });
-});
-afterAll(() => {
-  gpu.close();
-  opened.close();
-});
+const device = sharedDevice();
 
 /** Two passes over the same batch, seen from one rank of `world`. */
 async function logitsOf(weights: ModelWeights, engine: Engine, tokens: readonly Uint32Array[], strategy: StreamStrategy, world: number, rank: number): Promise<Float32Array[]> {
+  const { gpu } = device;
   const { config, modelHash } = weights;
   const layout = expertLayout(config, 'f32');
   const layers = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
@@ -56,7 +46,7 @@ describe.each(['base-f32', 'mixed-layers', 'sharded-bf16'])('the logits of %s', 
   it('are those of transformers and equal bit for bit under every strategy, from any rank, in several banks', async () => {
     const weights = await openCheckpoint(await openFolder(fixtureFolder(name)));
     const cases = goldenCases(name, 120);
-    const engine = await createEngine(gpu, weights, { weightDtype: 'f32' });
+    const engine = await createEngine(device.gpu, weights, { weightDtype: 'f32' });
     const tokens = cases.map((golden) => golden.tokens);
     let expected: Float32Array | undefined;
     for (const strategy of STREAM_STRATEGIES) {

@@ -1,7 +1,8 @@
 /** The HTTP upgrade: who may connect, and what both ends say about themselves. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Membership } from '../messenger.ts';
+import { sameText } from '../token.ts';
 import { SUBPROTOCOL } from './control.ts';
 
 /** What a connection carries, from server to client. */
@@ -18,12 +19,6 @@ export class Refusal extends Error {
   constructor(readonly status: number, readonly reason: string) {
     super(`${status} ${reason}`);
   }
-}
-
-/** Compares in constant time, whatever the lengths. */
-export function sameText(a: string, b: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
 }
 
 /**

@@ -1,8 +1,8 @@
 /** A rank's end of all its WebSocket connections: it listens once, for weights and for messages. */
 import { AsyncepError, RankError } from '../../errors.ts';
-import { checkPeer } from '../in-process-messenger.ts';
 import { Port } from '../link.ts';
-import type { Membership, Messenger, MessengerHost, MessengerOptions, Tag, TransferCount } from '../messenger.ts';
+import type { Membership, Messenger, MessengerHost, MessengerOptions } from '../messenger.ts';
+import { PeerMessenger } from '../peer-messenger.ts';
 import { ChunkPool } from './chunk-pool.ts';
 import { CLOSE, LinkError } from './close.ts';
 import type { TlsFiles } from './dial.ts';
@@ -34,7 +34,7 @@ export class WebSocketHost implements MessengerHost {
   /** Peers that have connected for messages, or will. */
   readonly #arrivals = new Map<number, { promise: Promise<void>; arrived: () => void }>();
   #server: Promise<LinkServer> | null = null;
-  #messenger: WebSocketMessenger | null = null;
+  #messenger: PeerMessenger | null = null;
 
   constructor(private readonly membership: Membership, private readonly options: WebSocketOptions) {
     const { rank, world, runId } = membership;
@@ -81,7 +81,7 @@ export class WebSocketHost implements MessengerHost {
 
   async connect(addresses: readonly string[]): Promise<Messenger> {
     await Promise.all(this.#others().map((peer) => this.#meet(peer, addresses[peer.peer] ?? '')));
-    return (this.#messenger = new WebSocketMessenger(this.membership.rank, this.#peers));
+    return (this.#messenger = new PeerMessenger(this.membership.rank, this.#peers));
   }
 
   /** Both directions. */
@@ -105,37 +105,6 @@ export class WebSocketHost implements MessengerHost {
     for (const peer of this.#others()) peer.close(reason ?? new AsyncepError('closed'), reason);
     await this.transport.close(reason);
     await this.#server?.then((server) => server.close(), () => undefined);
-  }
-}
-
-class WebSocketMessenger implements Messenger {
-  readonly world: number;
-
-  /** @param peers by rank; null for the own */
-  constructor(readonly rank: number, private readonly peers: readonly (MessagePeer | null)[]) {
-    this.world = peers.length;
-  }
-
-  #to(peer: number): MessagePeer {
-    checkPeer(this, peer);
-    return this.peers[peer] as MessagePeer;
-  }
-
-  async send(peer: number, tag: Tag, bytes: Uint8Array): Promise<void> {
-    return this.#to(peer).send(tag, bytes);
-  }
-
-  async receive(peer: number, tag: Tag, into: Uint8Array): Promise<number> {
-    return this.#to(peer).inbox.receive(tag, into);
-  }
-
-  transferred(): TransferCount {
-    const sum = (bytes: (peer: MessagePeer) => number): number => this.peers.reduce((total, peer) => total + (peer === null ? 0 : bytes(peer)), 0);
-    return { sentBytes: sum(({ sentBytes }) => sentBytes), receivedBytes: sum(({ inbox }) => inbox.receivedBytes) };
-  }
-
-  async close(reason?: Error): Promise<void> {
-    for (const peer of this.peers) peer?.close(reason ?? new AsyncepError('closed'), reason);
   }
 }
 

@@ -19,7 +19,7 @@ import type { Activity } from './activity.ts';
 import { swapper, type SplitContext } from './context.ts';
 import type { RowExchange } from './exchange.ts';
 import { ownedBatch, recordSplitLayers, type OwnedBatch } from './pass.ts';
-import { RowMail } from './row-mail.ts';
+import { mailOverhead, RowMail } from './row-mail.ts';
 import { planOwnSequences, planSharedSequences } from './row-plan.ts';
 import type { SplitShape } from './shape.ts';
 import { chunkCapacity, fitSplitChunk, splitSizes, SplitWorkspace, type SplitCapacity } from './workspace.ts';
@@ -54,12 +54,13 @@ export interface SplitResult {
   readonly endMs: number;
 }
 
-/** Bytes by part. */
+/** Bytes by part; what is mapped to the host at most. */
 export interface SplitMemory {
   readonly workspace: number;
   readonly rope: number;
   readonly outbox: number;
   readonly inbox: number;
+  readonly readback: number;
 }
 
 /** One pass under way. */
@@ -173,9 +174,13 @@ export class SplitEngine {
   memory(): SplitMemory {
     const { config, plan, shape, lanes } = this;
     const words = (sizes: Record<string, number>): number => Object.values(sizes).reduce((sum, bytes) => sum + Math.max(4, Math.ceil(bytes / 4) * 4), 0);
-    const workspace = lanes.reduce((sum, { work }) => sum + (work ? words(splitSizes(config, plan, shape, work.capacity)) : 0), 0);
-    const mail = (which: 'outbox' | 'inbox'): number => lanes.reduce((sum, lane) => sum + lane.mail.hostBytes[which], 0);
-    return { workspace: workspace + config.numExperts * 4, ...this.rope.size, outbox: mail('outbox'), inbox: mail('inbox') };
+    const sizes = lanes.flatMap(({ work }) => (work ? [splitSizes(config, plan, shape, work.capacity)] : []));
+    const sum = (bytes: (of: (typeof sizes)[number]) => number): number => sizes.reduce((total, of) => total + bytes(of), 0);
+    return {
+      workspace: sum(words) + config.numExperts * 4, ...this.rope.size,
+      outbox: sum(({ sendRows }) => sendRows + mailOverhead(shape.world, config.numExperts)), inbox: sum(({ recvRows }) => recvRows + mailOverhead(shape.world, config.numExperts)),
+      readback: sum(({ logits }) => 2 * logits),
+    };
   }
 
   private own({ lengths }: SplitBatch, packed: PackedBatch): OwnedBatch {

@@ -1,11 +1,10 @@
 /** The experts of a layer where ranks share them: by index (dispatch and combine) or by width (gather and reduce). */
-import type { IndexRange } from '../../model/shard.ts';
+import { startsOf, type IndexRange } from '../../model/shard.ts';
 import { dispatchPlan, encodeRows, packetBytes, packRows, reduceRows, rowBytes, unpackRows } from '../../runtime/kernels/exchange.ts';
 import { expertOperands, normForExperts, pairFlops, recordGrouped, route, rowStride, type ExpertSource, type RowSet } from '../layer.ts';
 import type { DeviceLayer } from '../weights.ts';
 import type { SplitContext } from './context.ts';
 import { gatherPackets, othersRows, partOf, reducePartial } from './scatter.ts';
-import { startsOf } from './row-plan.ts';
 
 /** A set of rows on every rank, on its way through a layer. */
 export interface SplitRows {

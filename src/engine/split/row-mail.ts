@@ -33,6 +33,9 @@ export interface Incoming {
 }
 
 const HEADER_ALIGN = 256;
+/** What a mapped buffer may take beside rows: counts in front, and rounding for each rank. */
+export const mailOverhead = (world: number, numExperts: number): number => pad(4 * Math.max(world + 1, numExperts), HEADER_ALIGN) + 8 * (world + 1);
+
 const pad = (bytes: number, to: number): number => Math.ceil(bytes / to) * to;
 
 export class RowMail {
@@ -109,8 +112,4 @@ export class RowMail {
     return inbox;
   }
 
-  /** Bytes of host memory that it holds. */
-  get hostBytes(): { outbox: number; inbox: number } {
-    return { outbox: this.#outbox?.size ?? 0, inbox: this.#inbox?.size ?? 0 };
-  }
 }

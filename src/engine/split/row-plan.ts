@@ -48,10 +48,3 @@ export function planSharedSequences(lengths: readonly number[], chunkTokens: num
     };
   });
 }
-
-/** Where the rows of each rank begin when they stand one behind the other; the last is their number. */
-export function startsOf(counts: readonly number[]): number[] {
-  const starts = [0];
-  for (const [i, count] of counts.entries()) starts.push((starts[i] as number) + count);
-  return starts;
-}

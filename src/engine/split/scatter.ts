@@ -1,9 +1,9 @@
 /** AllGather and ReduceScatter of rows: every rank sees the rows of all, and gets the sum of what all have for its own. */
+import { startsOf } from '../../model/shard.ts';
 import { encodeRows, packetBytes, reduceRows, rowBytes } from '../../runtime/kernels/exchange.ts';
 import type { Binding } from '../../runtime/recorder.ts';
 import { rowStride } from '../layer.ts';
 import type { SplitContext } from './context.ts';
-import { startsOf } from './row-plan.ts';
 
 /** Ranges of rows in `buffer` that are not this rank's: what travels. */
 export function othersRows(buffer: GPUBuffer, starts: readonly number[], rank: number, bytes: number): { buffer: GPUBuffer; offset: number; bytes: number }[] {
