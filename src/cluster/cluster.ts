@@ -62,7 +62,7 @@ export interface ClusterOptions {
   readonly tuning?: Tuning;
   /** A rank that is silent for so long while it starts is given up; 60 s by default (a driver that compiles may block it for a while). */
   readonly silenceMs?: number;
-  /** A pass, or a step of starting without progress, that takes so long is given up; 10 minutes by default. */
+  /** A pass that takes so long is given up; 10 minutes by default. */
   readonly passDeadlineMs?: number;
   readonly onProgress?: (progress: Progress) => void;
   /** Timeline events; microseconds since this process's `performance.timeOrigin`. */

@@ -64,7 +64,7 @@ const ROPE_STEP = 1024;
 
 /** The largest batch so far, from which the workspace's size follows. */
 export class WorkspaceDemand {
-  #capacity: Capacity = { batchTokens: 0, sequences: 0, candidates: 0, chunkTokens: 0, blocks: 0 };
+  #capacity: Capacity = { batchTokens: 0, sequences: 0, askedRows: 0, candidates: 0, chunkTokens: 0, blocks: 0 };
   #positions = 0;
 
   constructor(
@@ -84,6 +84,7 @@ export class WorkspaceDemand {
     this.#capacity = {
       batchTokens: Math.max(old.batchTokens, batchTokens),
       sequences: Math.max(old.sequences, lengths.length),
+      askedRows: Math.max(old.askedRows, lengths.length),
       candidates: Math.max(old.candidates, candidates?.length ?? this.config.vocabSize),
       chunkTokens: Math.max(old.chunkTokens, Math.min(this.chunkTokens, padTo(batchTokens, 64))),
       blocks: Math.max(old.blocks, kvBlocks(lengths, this.chunkTokens, this.kv)),

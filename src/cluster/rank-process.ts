@@ -49,7 +49,7 @@ export class RankProcess {
   /** Replies that are due, by {@link replyKey}. */
   readonly #expected = new Map<string, Expected>();
   #silenceMs: number;
-  readonly #stepMs: number;
+  readonly #passMs: number;
   #born = false;
   #error: AsyncepError | null = null;
   /** Why it was told to end; what ends afterwards is no failure of the rank. */
@@ -62,7 +62,7 @@ export class RankProcess {
     private readonly events: RankEvents,
   ) {
     this.#silenceMs = silenceMs;
-    this.#stepMs = passDeadlineMs;
+    this.#passMs = passDeadlineMs;
     this.#child = spawnRank(ranks, backendModule, hosts[rank % Math.max(1, hosts.length)]?.command);
     this.pid = this.#child.pid ?? -1;
     this.gone = new Promise((resolve) => {
@@ -102,7 +102,8 @@ export class RankProcess {
   ask<T extends FromRank['type']>(message: ToRank, type: T, doing: string): Promise<Reply<T>> {
     if (this.#error !== null) return Promise.reject(this.#error);
     const reply = new Promise<FromRank>((resolve, reject) => {
-      const limit = setTimeout(() => this.#fail(new RankError(this.rank, `${doing} was not over after ${this.#stepMs / 1000} s`)), this.#stepMs).unref();
+      const limitMs = message.type === 'pass' ? this.#passMs : STEP_MS;
+      const limit = setTimeout(() => this.#fail(new RankError(this.rank, `${doing} was not over after ${limitMs / 1000} s`)), limitMs).unref();
       this.#expected.set(replyKey(type, message), { doing, limit, resolve, reject });
     });
     this.tell(message);

@@ -3,17 +3,43 @@ import { InputError } from '../errors.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
 import { padTo } from '../runtime/layout.ts';
-import { assignBlocks, type KvMode } from './kv-blocks.ts';
+import type { BlockAssignment } from './kv-blocks.ts';
 
 export interface Sequence {
   readonly tokens: Uint32Array;
+  /**
+   * So many of the last positions are scored over the whole vocabulary, see {@link TokenScores}; none by default. The last one counts: 1 asks for
+   * what may follow the sequence, its length for the log-probability of every token but the first, too.
+   */
+  readonly scored?: number;
 }
 
 export interface Batch {
   readonly sequences: readonly Sequence[];
-  /** Tokens whose logits are asked for; null: the whole vocabulary. */
+  /** Tokens whose logits at each sequence's last position are asked for; null: the whole vocabulary. */
   readonly candidates: Uint32Array | null;
+  /** How many of the most likely tokens are told at each scored position; 0 by default, at most {@link MAX_TOP}. */
+  readonly top?: number;
 }
+
+/** Most tokens that are told at a scored position: what OpenAI's API allows. */
+export const MAX_TOP = 20;
+
+/** What the whole vocabulary says at the scored positions, those of the first sequence first, each sequence's in order. */
+export interface TokenScores {
+  /** Tokens told at each position: the k of top-k. */
+  readonly top: number;
+  /** f32 [positions]: log of the sum of exp over all logits; log-probability = logit - normalizer. */
+  readonly normalizers: Float32Array;
+  /** f32 [positions]: logit of the token that follows the position in its sequence; 0 at the last one, which none follows. */
+  readonly nextLogits: Float32Array;
+  /** u32 and f32 [positions, top]: the most likely tokens, the likeliest first, the smaller token first among equals. */
+  readonly topTokens: Uint32Array;
+  readonly topLogits: Float32Array;
+}
+
+/** Positions of a sequence that the last layer computes. */
+export const askedRows = ({ scored = 0 }: Sequence): number => Math.max(1, scored);
 
 /** Tokens [start, start + tokens) of the packed batch, computed together within a layer. */
 export interface Chunk {
@@ -21,16 +47,23 @@ export interface Chunk {
   readonly tokens: number;
   readonly firstTile: number;
   readonly tiles: number;
-  /** The sequences [firstEnding, firstEnding + ending) have their last token in this chunk. */
-  readonly firstEnding: number;
-  readonly ending: number;
+  /** Of all rows that the last layer computes, in order, [firstAsked, firstAsked + asked) are in this chunk: sequences' last tokens, and what is scored. */
+  readonly firstAsked: number;
+  readonly asked: number;
   /** Where these stand in `lastRows`, `lastPositions` and `lastTiles`: a multiple of {@link LAST_ALIGN}. */
   readonly firstLast: number;
+  /** Their attention tiles, from `firstLast` as well. */
+  readonly askedTiles: number;
 }
 
 export interface PackedBatch {
+  /** Tokens to compute; those of cached prefixes are not among them. */
   readonly totalTokens: number;
   readonly sequences: number;
+  /** Rows that the last layer computes: the last one of every sequence, and all that are scored. */
+  readonly askedRows: number;
+  /** Which of these is each sequence's last token. */
+  readonly answerRows: Uint32Array;
   readonly tokens: Uint32Array;
   readonly positions: Uint32Array;
   /** block * 16 + offset of every token. */
@@ -43,8 +76,8 @@ export interface PackedBatch {
   /** Attention tiles of all chunks, each chunk's from a multiple of {@link TILE_ALIGN}; rows count from the chunk's start. */
   readonly tiles: Uint32Array;
   /**
-   * Of the sequences that end in each chunk in turn: row of the last token, from the chunk's start; its position; its attention tile
-   * of one row, rows counted from the chunk's first ending sequence. Each chunk's begin at `firstLast`.
+   * Of the asked rows of each chunk in turn: row from the chunk's start; position; and attention tiles of them, rows counted from the chunk's
+   * first asked one. Each chunk's begin at `firstLast`.
    */
   readonly lastRows: Uint32Array;
   readonly lastPositions: Uint32Array;
@@ -65,7 +98,7 @@ export const LAST_ALIGN = 64;
  */
 export function checkBatch(batch: Batch, config: ModelConfig): void {
   const { vocabSize, maxPositionEmbeddings } = config;
-  batch.sequences.forEach(({ tokens }, i) => {
+  batch.sequences.forEach(({ tokens, scored = 0 }, i) => {
     const source = `sequence ${i}`;
     if (tokens.length === 0) throw new InputError(source, 'tokens', 'is empty; expected at least one token');
     if (tokens.length > maxPositionEmbeddings) {
@@ -73,24 +106,37 @@ export function checkBatch(batch: Batch, config: ModelConfig): void {
     }
     const bad = tokens.findIndex((token) => token >= vocabSize);
     if (bad >= 0) throw new InputError(source, `tokens[${bad}]`, `${tokens[bad]} is not in the vocabulary; expected 0 to ${vocabSize - 1}`);
+    if (scored < 0 || scored > tokens.length) throw new InputError(source, 'scored', `${scored}; expected 0 to ${tokens.length}, the sequence's length`);
   });
+  const { top = 0 } = batch;
+  if (!Number.isInteger(top) || top < 0 || top > MAX_TOP) throw new InputError('batch', 'top', `${top}; expected a whole number from 0 to ${MAX_TOP}`);
   const bad = batch.candidates?.findIndex((token) => token >= vocabSize) ?? -1;
   if (bad >= 0) throw new InputError('candidates', `[${bad}]`, `${batch.candidates?.[bad]} is not in the vocabulary; expected 0 to ${vocabSize - 1}`);
 }
 
 interface Placed {
+  /** First of its computed tokens in the batch. */
   readonly start: number;
+  /** Computed tokens. */
   readonly length: number;
+  /** Position of the first computed token: tokens before it are cached. */
+  readonly position: number;
+  /** Its last so many tokens are asked for in the last layer, the first of them as this row of all asked ones. */
+  readonly asked: number;
+  readonly firstRow: number;
   /** Where its blocks begin in the block table. */
   readonly firstEntry: number;
 }
 
 /** Where each sequence lies: tokens one after the other. */
-function place(lengths: readonly number[], firstEntries: readonly number[]): Placed[] {
-  let start = 0;
-  return lengths.map((length, i) => {
-    const placed = { start, length, firstEntry: firstEntries[i] as number };
-    start += length;
+function place(sequences: readonly Sequence[], { firstEntries, cached }: BlockAssignment): Placed[] {
+  let [start, firstRow] = [0, 0];
+  return sequences.map((sequence, i) => {
+    const position = cached?.[i] ?? 0;
+    const placed = { start, length: sequence.tokens.length - position, position, asked: askedRows(sequence), firstRow, firstEntry: firstEntries[i] as number };
+    if (placed.asked > placed.length) throw new Error(`sequence ${i}: ${placed.asked} positions are asked for, ${placed.length} are computed`);
+    start += placed.length;
+    firstRow += placed.asked;
     return placed;
   });
 }
@@ -109,7 +155,7 @@ function tileChunk(placed: readonly Placed[], { start, end }: Span, rows: number
     const sequence = placed[current] as Placed;
     const sequenceEnd = sequence.start + sequence.length;
     const here = Math.min(rows, sequenceEnd - at, end - at);
-    tiles.push(at - start, here, at - sequence.start, sequence.firstEntry);
+    tiles.push(at - start, here, sequence.position + at - sequence.start, sequence.firstEntry);
     at += here;
     if (at === sequenceEnd) current++;
   }
@@ -128,63 +174,90 @@ function firstEndingFrom(placed: readonly Placed[], token: number): number {
   return low;
 }
 
-/** Cuts the packed tokens into chunks, each with its attention tiles and the sequences that end in it. */
-function cutChunks(placed: readonly Placed[], total: number, chunkTokens: number, rows: number): { chunks: Chunk[]; tiles: number[] } {
+/** Of the rows that are asked for, those of one sequence in one chunk: its tokens [first, first + count), as rows from `row` on. */
+interface AskedRun {
+  readonly sequence: Placed;
+  readonly first: number;
+  readonly count: number;
+  readonly row: number;
+}
+
+function askedRuns(placed: readonly Placed[], { start, end }: Span): AskedRun[] {
+  const runs: AskedRun[] = [];
+  for (let i = firstEndingFrom(placed, start); i < placed.length; i++) {
+    const sequence = placed[i] as Placed;
+    if (sequence.start >= end) break;
+    const firstAsked = sequence.start + sequence.length - sequence.asked;
+    const first = Math.max(start, firstAsked);
+    const count = Math.min(end, sequence.start + sequence.length) - first;
+    if (count > 0) runs.push({ sequence, first, count, row: sequence.firstRow + first - firstAsked });
+  }
+  return runs;
+}
+
+type AskedArrays = Pick<PackedBatch, 'lastRows' | 'lastPositions' | 'lastTiles'>;
+
+/** Cuts the packed tokens into chunks, each with its attention tiles and the rows that are asked for in it. */
+function cutChunks(placed: readonly Placed[], total: number, chunkTokens: number, rows: number): { chunks: Chunk[]; tiles: Uint32Array } & AskedArrays {
   const chunks: Chunk[] = [];
   const tiles: number[] = [];
-  let firstLast = 0;
+  const last = { rows: [] as number[], positions: [] as number[], tiles: [] as number[] };
   for (let start = 0; start < total; start += chunkTokens) {
     const end = Math.min(total, start + chunkTokens);
     const firstTile = padTo(tiles.length / TILE_WORDS, TILE_ALIGN);
     while (tiles.length < firstTile * TILE_WORDS) tiles.push(0);
     const count = tileChunk(placed, { start, end }, rows, tiles);
-    const firstEnding = firstEndingFrom(placed, start);
-    const ending = firstEndingFrom(placed, end) - firstEnding;
-    chunks.push({ start, tokens: end - start, firstTile, tiles: count, firstEnding, ending, firstLast });
-    firstLast += padTo(ending, LAST_ALIGN);
-  }
-  return { chunks, tiles };
-}
-
-/** The arrays of last tokens, laid out as {@link PackedBatch} says. */
-function lastTokens(placed: readonly Placed[], chunks: readonly Chunk[]): Pick<PackedBatch, 'lastRows' | 'lastPositions' | 'lastTiles'> {
-  const count = chunks.reduce((most, { firstLast, ending }) => Math.max(most, firstLast + ending), 0);
-  const last = { lastRows: new Uint32Array(count), lastPositions: new Uint32Array(count), lastTiles: new Uint32Array(count * TILE_WORDS) };
-  for (const { start: chunkStart, firstEnding, ending, firstLast } of chunks) {
-    for (let i = 0; i < ending; i++) {
-      const { start, length, firstEntry } = placed[firstEnding + i] as Placed;
-      last.lastRows[firstLast + i] = start + length - 1 - chunkStart;
-      last.lastPositions[firstLast + i] = length - 1;
-      last.lastTiles.set([i, 1, length - 1, firstEntry], (firstLast + i) * TILE_WORDS);
+    const firstLast = padTo(last.rows.length, LAST_ALIGN);
+    while (last.rows.length < firstLast) {
+      last.rows.push(0);
+      last.positions.push(0);
     }
+    while (last.tiles.length < firstLast * TILE_WORDS) last.tiles.push(0);
+    const runs = askedRuns(placed, { start, end });
+    for (const { sequence, first, count: inRun } of runs) {
+      const position = sequence.position + first - sequence.start;
+      for (let at = 0; at < inRun; at += rows) last.tiles.push(last.rows.length - firstLast + at, Math.min(rows, inRun - at), position + at, sequence.firstEntry);
+      for (let n = 0; n < inRun; n++) {
+        last.rows.push(first - start + n);
+        last.positions.push(position + n);
+      }
+    }
+    const asked = last.rows.length - firstLast;
+    const firstAsked = runs[0]?.row ?? chunks.at(-1)?.firstAsked ?? 0;
+    chunks.push({ start, tokens: end - start, firstTile, tiles: count, firstAsked, asked, firstLast, askedTiles: last.tiles.length / TILE_WORDS - firstLast });
   }
-  return last;
+  return {
+    chunks, tiles: Uint32Array.from(tiles),
+    lastRows: Uint32Array.from(last.rows), lastPositions: Uint32Array.from(last.positions), lastTiles: Uint32Array.from(last.tiles),
+  };
 }
 
 /**
+ * @param assignment blocks of every sequence; tokens of cached prefixes are left out
  * @param chunkTokens most tokens of a chunk, a multiple of 64
  * @param attentionRows most queries of an attention tile
  */
-export function packBatch(batch: Batch, chunkTokens: number, attentionRows: number, kv: KvMode = 'layer'): PackedBatch {
-  const lengths = batch.sequences.map((sequence) => sequence.tokens.length);
-  const { table, firstEntries, blocks } = assignBlocks(lengths, chunkTokens, kv);
-  const placed = place(lengths, firstEntries);
-  const totalTokens = lengths.reduce((sum, length) => sum + length, 0);
+export function packBatch({ sequences }: Batch, assignment: BlockAssignment, chunkTokens: number, attentionRows: number): PackedBatch {
+  const { table, blocks } = assignment;
+  const placed = place(sequences, assignment);
+  const totalTokens = placed.reduce((sum, { length }) => sum + length, 0);
   const tokens = new Uint32Array(totalTokens);
   const positions = new Uint32Array(totalTokens);
   const kvSlots = new Uint32Array(totalTokens);
-  batch.sequences.forEach((sequence, i) => {
-    const { start, length, firstEntry } = placed[i] as Placed;
-    tokens.set(sequence.tokens, start);
+  let attendedKeys = 0;
+  sequences.forEach((sequence, i) => {
+    const { start, length, position, firstEntry } = placed[i] as Placed;
+    tokens.set(sequence.tokens.subarray(position), start);
     for (let n = 0; n < length; n++) {
-      positions[start + n] = n;
-      kvSlots[start + n] = (table[firstEntry + Math.floor(n / BLOCK_TOKENS)] as number) * BLOCK_TOKENS + (n % BLOCK_TOKENS);
+      const at = position + n;
+      positions[start + n] = at;
+      kvSlots[start + n] = (table[firstEntry + Math.floor(at / BLOCK_TOKENS)] as number) * BLOCK_TOKENS + (at % BLOCK_TOKENS);
+      attendedKeys += at + 1;
     }
   });
-  const { chunks, tiles } = cutChunks(placed, totalTokens, chunkTokens, attentionRows);
   return {
-    totalTokens, sequences: lengths.length, tokens, positions, kvSlots, blocks, blockTable: table,
-    chunks, tiles: Uint32Array.from(tiles), ...lastTokens(placed, chunks),
-    attendedKeys: lengths.reduce((sum, length) => sum + (length * (length + 1)) / 2, 0),
+    totalTokens, sequences: sequences.length, tokens, positions, kvSlots, blocks, blockTable: table, attendedKeys,
+    askedRows: placed.reduce((sum, { asked }) => sum + asked, 0), answerRows: Uint32Array.from(placed, ({ firstRow, asked }) => firstRow + asked - 1),
+    ...cutChunks(placed, totalTokens, chunkTokens, attentionRows),
   };
 }

@@ -12,7 +12,7 @@ import { checkBatch, packBatch, type Batch, type Chunk, type PackedBatch } from 
 import { expertLayout, type ExpertLayout } from './expert-layout.ts';
 import { keysSeen } from './keys-seen.ts';
 import { recordAttention, recordExperts, recordKeysValues, recordLastQueries, slice, slotExperts, type ExpertSource, type LayerContext } from './layer.ts';
-import type { KvMode } from './kv-blocks.ts';
+import { assignBlocks, type KvMode } from './kv-blocks.ts';
 import { denseExperts, headFlops, logitsPerSequence, positionsOf, recordEmbedding, recordHead, residualRows, uploadInputs } from './pass-parts.ts';
 import { Readback } from './readback.ts';
 import { RopeTable } from './rope-table.ts';
@@ -108,8 +108,8 @@ export class Engine {
   /** Has every kernel of a pass made before the first one, by recording one that goes nowhere. */
   private async prepareKernels(): Promise<void> {
     const batch = { sequences: [{ tokens: new Uint32Array(1) }], candidates: new Uint32Array(1) };
-    const packed = packBatch(batch, this.chunkTokens, attentionRows(this.plan.attention));
-    const work = new Workspace(this.gpu, this.config, this.plan, { batchTokens: 64, sequences: 1, candidates: 1, blocks: 1, chunkTokens: 64 });
+    const packed = packBatch(batch, assignBlocks([1], this.chunkTokens, this.kv), this.chunkTokens, attentionRows(this.plan.attention));
+    const work = new Workspace(this.gpu, this.config, this.plan, { batchTokens: 64, sequences: 1, askedRows: 1, candidates: 1, blocks: 1, chunkTokens: 64 });
     const ctx = this.context(work, work.buffers.x, () => undefined);
     const { numExperts: experts, numExpertsPerTok: topK } = this.config;
     await this.gpu.pipelines.prepare(() => {
@@ -196,7 +196,8 @@ export class Engine {
 
   private async record(batch: Batch, stream: SlotStream, number: number, rows: Promise<GPUBuffer> | undefined) {
     const pass = this.passes++;
-    const packed = packBatch(batch, this.chunkTokens, attentionRows(this.plan.attention), this.kv);
+    const assignment = assignBlocks(batch.sequences.map((sequence) => sequence.tokens.length), this.chunkTokens, this.kv);
+    const packed = packBatch(batch, assignment, this.chunkTokens, attentionRows(this.plan.attention));
     const inbox = await rows;
     this.label = this.stage ? `pass ${number} ` : '';
     const work = await this.room(batch, packed);
@@ -217,14 +218,14 @@ export class Engine {
   }
 
   /** The logits on their way back, or, in all but the last stage of a pipeline, the rows on their way to the next one. */
-  private recordEnd(ctx: LayerContext, { sequences, candidates }: Batch, { totalTokens }: PackedBatch, number: number): () => Promise<Float32Array> {
+  private recordEnd(ctx: LayerContext, { sequences, candidates }: Batch, packed: PackedBatch, number: number): () => Promise<Float32Array> {
     if (this.isLast) {
-      recordHead(ctx, this.weights, sequences.length, candidates);
+      recordHead(ctx, this.weights, sequences.length, candidates, packed.askedRows === sequences.length ? undefined : ctx.work.answerRows);
       ctx.count(headFlops(this.config, sequences.length, candidates));
       const read = this.readback.take(this.recorder, ctx.work.logits, sequences.length * logitsPerSequence(this.config, candidates));
       return this.stage === undefined ? read : () => (this.stage as StageMail).links.computing(read());
     }
-    const send = (this.stage as StageMail).recordSent(ctx, number, totalTokens);
+    const send = (this.stage as StageMail).recordSent(ctx, number, packed.totalTokens);
     return async () => {
       await send();
       return new Float32Array(0);
@@ -235,7 +236,7 @@ export class Engine {
   private async room(batch: Batch, packed: PackedBatch): Promise<Workspace> {
     this.checkRoom(packed);
     const need: Capacity = {
-      batchTokens: packed.totalTokens, sequences: batch.sequences.length, candidates: logitsPerSequence(this.config, batch.candidates),
+      batchTokens: packed.totalTokens, sequences: batch.sequences.length, askedRows: packed.askedRows, candidates: logitsPerSequence(this.config, batch.candidates),
       blocks: packed.blocks, chunkTokens: Math.min(this.chunkTokens, Math.ceil(packed.totalTokens / 64) * 64),
     };
     const old = this.workspace;
@@ -272,17 +273,17 @@ export class Engine {
   }
 
   /**
-   * Keys and values of every token, all the rest for each sequence's last token only. Chunk by chunk, as in the other layers, so that
-   * keys and values need not outlive the chunk in which their sequence ends; the experts see all last tokens together.
+   * Keys and values of every token, all the rest for what is asked for only: each sequence's last token, and what is scored. Chunk by chunk, as in the other layers, so that
+   * keys and values need not outlive the chunk in which their sequence ends; the experts see all these rows together.
    */
   private recordLastLayer(ctx: LayerContext, layer: DeviceLayer, packed: PackedBatch, source: ExpertSource): void {
     for (const chunk of packed.chunks) {
       const set = { rows: chunk.tokens, x: residualRows(this.config, ctx.work.x, chunk.start, chunk.tokens) };
       recordKeysValues(ctx, layer, set, chunk);
-      recordLastQueries(ctx, layer, set.x, chunk, keysSeen(packed.lastPositions, chunk.firstLast, chunk.ending));
+      recordLastQueries(ctx, layer, set.x, chunk, keysSeen(packed.lastPositions, chunk.firstLast, chunk.asked));
     }
-    for (let first = 0; first < packed.sequences; first += this.lastRowsAtOnce(ctx)) {
-      const rows = Math.min(this.lastRowsAtOnce(ctx), packed.sequences - first);
+    for (let first = 0; first < packed.askedRows; first += this.lastRowsAtOnce(ctx)) {
+      const rows = Math.min(this.lastRowsAtOnce(ctx), packed.askedRows - first);
       recordExperts(ctx, layer, { rows, x: residualRows(this.config, ctx.work.xLast, first, rows) }, source);
     }
   }

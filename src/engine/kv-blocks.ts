@@ -11,6 +11,8 @@ export type KvMode = 'layer' | 'none';
 export const KV_MODES = ['layer', 'none'] as const satisfies readonly KvMode[];
 
 export interface BlockAssignment {
+  /** Tokens of each sequence whose keys and values are there already, whole blocks; none by default. */
+  readonly cached?: readonly number[];
   /** Block ids of each sequence in turn, ceil(length / 16) each. */
   readonly table: Uint32Array;
   /** Where each sequence's ids begin in `table`. */

@@ -158,32 +158,32 @@ export function recordKeysValuesOf(ctx: LayerContext, layer: DeviceLayer, chunk:
 }
 
 /**
- * The last layer's second half: of a chunk, whose rows are `x`, only the last tokens of the sequences that end in it are queries. Their
- * residual rows, with attention added, become rows [firstEnding, firstEnding + ending) of `xLast`.
+ * The last layer's second half: of a chunk, whose rows are `x`, only the rows that are asked for are queries. Their
+ * residual rows, with attention added, become rows [firstAsked, firstAsked + asked) of `xLast`.
  */
 export function recordLastQueries(ctx: LayerContext, layer: DeviceLayer, x: Binding, chunk: Chunk, keysSeen: number): void {
   const { gpu, recorder, work, config } = ctx;
-  const { ending, firstEnding, firstLast } = chunk;
-  if (ending === 0) return;
+  const { asked, firstAsked, firstLast } = chunk;
+  if (asked === 0) return;
   const rowBytes = rowStride(config) * 4;
-  const rows = slice(work.lastRows, firstLast * 4, ending * 4);
-  normForAttention(ctx, { rows: ending, x }, layer, rows);
+  const rows = slice(work.lastRows, firstLast * 4, asked * 4);
+  normForAttention(ctx, { rows: asked, x }, layer, rows);
   // A binding begins at a multiple of 256 bytes and these rows of `xLast` need not, but a copy may go anywhere: `y` is free until the experts.
-  const out = slice(work.y, 0, ending * rowBytes);
-  gatherRows(gpu, recorder, { count: ending, stride: rowStride(config), x, rows, out });
+  const out = slice(work.y, 0, asked * rowBytes);
+  gatherRows(gpu, recorder, { count: asked, stride: rowStride(config), x, rows, out });
   recordLastAttend(ctx, layer, chunk, keysSeen, { out, accumulate: true });
-  recorder.copy(work.y, work.xLast, ending * rowBytes, 0, firstEnding * rowBytes);
+  recorder.copy(work.y, work.xLast, asked * rowBytes, 0, firstAsked * rowBytes);
 }
 
-/** Attention of the last tokens of the sequences that end in a chunk; their normed rows stand in `work.a`. */
-export function recordLastAttend(ctx: LayerContext, layer: DeviceLayer, { ending, firstLast }: Chunk, keysSeen: number, target: ProjectionTarget): void {
+/** Attention of a chunk's rows that are asked for; their normed rows stand in `work.a`. */
+export function recordLastAttend(ctx: LayerContext, layer: DeviceLayer, { asked, firstLast, askedTiles }: Chunk, keysSeen: number, target: ProjectionTarget): void {
   const { gpu, recorder, work, config } = ctx;
-  project(ctx, layer, ending, { first: 0, columns: config.numAttentionHeads * config.headDim, bias: layer.qkvBias?.q });
+  project(ctx, layer, asked, { first: 0, columns: config.numAttentionHeads * config.headDim, bias: layer.qkvBias?.q });
   ropeKv(gpu, recorder, {
-    ...ropeOptions(ctx, layer), parts: 'q', tokens: ending, firstToken: firstLast,
+    ...ropeOptions(ctx, layer), parts: 'q', tokens: asked, firstToken: firstLast,
     qkv: work.qkv, positions: work.lastPositions, q: work.q,
   });
-  attendAndProject(ctx, layer, ending, slice(work.lastTiles, firstLast * 16), ending, keysSeen, target);
+  attendAndProject(ctx, layer, asked, slice(work.lastTiles, firstLast * 16), askedTiles, keysSeen, target);
 }
 
 /** Router and top-k into `work.ids` and `work.weights`, or, in a dense layer, "everyone to expert 0 with weight one". */

@@ -12,7 +12,7 @@ import type { WorkspaceBuffers } from './workspace.ts';
 export const uploadWords = (gpu: GpuDevice, buffer: GPUBuffer, words: Uint32Array): void =>
   gpu.upload(buffer, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
 
-const INPUTS = ['tokens', 'positions', 'kvSlots', 'blockTable', 'tiles', 'lastRows', 'lastPositions', 'lastTiles'] as const;
+const INPUTS = ['tokens', 'positions', 'kvSlots', 'blockTable', 'tiles', 'lastRows', 'lastPositions', 'lastTiles', 'answerRows'] as const;
 
 /** Everything that the kernels need to know about a packed batch. */
 export function uploadInputs(gpu: GpuDevice, buffers: WorkspaceBuffers, packed: PackedBatch, candidates: Uint32Array | null): void {
@@ -31,12 +31,12 @@ export function recordEmbedding({ gpu, recorder }: LayerContext, weights: Device
   embedding(gpu, recorder, { ...op, table: weights.embedding });
 }
 
-/** Final norm of the first `rows` rows of `xLast`, and the head. */
-export function recordHead(ctx: LayerContext, weights: DeviceWeights, rows: number, candidates: Uint32Array | null): void {
+/** Final norm of the first `rows` rows of `xLast`, or of those that `gather` names, and the head. */
+export function recordHead(ctx: LayerContext, weights: DeviceWeights, rows: number, candidates: Uint32Array | null, gather?: Binding): void {
   const { gpu, recorder, config, plan, work } = ctx;
   const columns = logitsPerSequence(config, candidates);
   recorder.begin('head');
-  rmsNorm(gpu, recorder, { rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: work.xLast, weight: weights.finalNorm, y: work.hiddenLast, type: 'f32' });
+  rmsNorm(gpu, recorder, { rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: work.xLast, weight: weights.finalNorm, y: work.hiddenLast, type: 'f32', ...(gather && { gather }) });
   if (candidates) {
     candidateHead(gpu, recorder, { sequences: rows, candidates: work.candidates, count: columns, h: work.hiddenLast, head: weights.head, logits: work.logits });
   } else {
@@ -52,5 +52,5 @@ export const logitsPerSequence = ({ vocabSize }: ModelConfig, candidates: Uint32
 /** A dense layer's MLP as an expert that everyone chooses; undefined in a MoE layer. */
 export const denseExperts = ({ dense }: DeviceLayer): ExpertSource | undefined => dense && { layout: dense.layout, banks: [dense.bank], experts: 1, topK: 1 };
 
-/** Positions that the rotary table must hold. */
+/** Positions that the rotary table must hold: each sequence's last token is among the asked rows. */
 export const positionsOf = ({ lastPositions }: PackedBatch): number => lastPositions.reduce((longest, position) => Math.max(longest, position), 0) + 1;

@@ -13,6 +13,8 @@ export interface Capacity {
   /** Tokens of a batch. */
   readonly batchTokens: number;
   readonly sequences: number;
+  /** Rows that the last layer computes: at least one for each sequence. */
+  readonly askedRows: number;
   /** Logits of one sequence. */
   readonly candidates: number;
   /** Tokens of a chunk. */
@@ -24,7 +26,7 @@ export interface Capacity {
 type Sizes = Readonly<Record<(typeof BUFFERS)[number], number>>;
 
 const BUFFERS = [
-  'tokens', 'positions', 'kvSlots', 'blockTable', 'tiles', 'lastRows', 'lastPositions', 'lastTiles', 'candidates',
+  'tokens', 'positions', 'kvSlots', 'blockTable', 'tiles', 'lastRows', 'lastPositions', 'lastTiles', 'answerRows', 'candidates',
   'x', 'xLast', 'a', 'aExperts', 'aRouter', 'qkv', 'q', 'keys', 'values', 'attended',
   'routerLogits', 'ids', 'weights', 'counts', 'ranks', 'rowToken', 'pairRow', 'offsets', 'tileBase', 'expertTiles',
   'act', 'y', 'hiddenLast', 'logits',
@@ -45,13 +47,13 @@ export function workspaceSizes(config: ModelConfig, plan: KernelPlan, c: Capacit
   const operand = plan.operands.attention === 'f32' ? 4 : 2;
   const chunks = Math.ceil(c.batchTokens / rows);
   const attentionTiles = Math.ceil(c.batchTokens / attentionRows(plan.attention)) + c.sequences + chunks * (TILE_ALIGN + 1);
-  const lastTokens = c.sequences + Math.max(0, Math.min(chunks, c.sequences) - 1) * LAST_ALIGN;
+  const lastTokens = c.askedRows + Math.max(0, Math.min(chunks, c.askedRows) - 1) * LAST_ALIGN;
   const tableEntries = Math.floor(c.batchTokens / BLOCK_TOKENS) + c.sequences; // at most one partly filled block a sequence
   const kv = kvBytes(c.blocks, numKeyValueHeads, headDim, plan.operands.attention);
   return {
     tokens: c.batchTokens * WORD, positions: c.batchTokens * WORD, kvSlots: c.batchTokens * WORD, blockTable: tableEntries * WORD,
-    tiles: attentionTiles * 16, lastRows: lastTokens * WORD, lastPositions: lastTokens * WORD, lastTiles: lastTokens * 16, candidates: c.candidates * WORD,
-    x: c.batchTokens * hidden * WORD, xLast: c.sequences * hidden * WORD,
+    tiles: attentionTiles * 16, lastRows: lastTokens * WORD, lastPositions: lastTokens * WORD, lastTiles: lastTokens * 16, answerRows: c.sequences * WORD, candidates: c.candidates * WORD,
+    x: c.batchTokens * hidden * WORD, xLast: c.askedRows * hidden * WORD,
     a: packedBytes(rows, hiddenSize, plan.operands.attention), aExperts: packedBytes(rows, hiddenSize, hasDense ? 'f32' : plan.operands.experts),
     aRouter: plan.operands.experts === 'f32' ? 0 : packedBytes(rows, hiddenSize, 'f32'),
     qkv: rows * (queryWidth + 2 * kvWidth) * WORD, q: rows * queryWidth * operand, keys: kv, values: kv, attended: packedBytes(rows, queryWidth, plan.operands.attention),
@@ -71,7 +73,7 @@ export const workspaceBytes = (config: ModelConfig, plan: KernelPlan, capacity: 
 /** Most tokens of a chunk so that no buffer of a chunk outgrows one binding; a multiple of 64. */
 export function fitChunk(config: ModelConfig, plan: KernelPlan, wanted: number, maxBindingBytes: number): number {
   const perChunk = (tokens: number): number => {
-    const sizes = workspaceSizes(config, plan, { batchTokens: 0, sequences: 0, candidates: 0, blocks: 0, chunkTokens: tokens });
+    const sizes = workspaceSizes(config, plan, { batchTokens: 0, sequences: 0, askedRows: 0, candidates: 0, blocks: 0, chunkTokens: tokens });
     return Math.max(...Object.values(sizes));
   };
   let tokens = padTo(wanted, 64);

@@ -11,11 +11,12 @@
  *
  * and once, for |C| candidates of the last token: head 2 H |C|.
  *
- * With the last layer's shortcut that layer computes keys and values for all S tokens and the rest for the last one only:
+ * With the last layer's shortcut that layer computes keys and values for all S tokens and the rest for the last R only (the last one, or as many
+ * as are scored over the whole vocabulary V, which costs another 2 R H V):
  *
- *     projections  2 S H 2 n_kv d + 2 H n_q d + 2 n_q d H
- *     attention    4 n_q d (P + S)
- *     router, experts, dense: as above with S = 1
+ *     projections  2 S H 2 n_kv d + 2 R H n_q d + 2 R n_q d H
+ *     attention    4 n_q d (R (P + S) - R (R - 1) / 2)
+ *     router, experts, dense: as above with S = R
  */
 import type { ModelConfig } from './types.ts';
 
@@ -27,6 +28,8 @@ export interface SequenceWork {
   readonly cachedTokens?: number;
   /** |C|: candidates whose logits are asked for; 0 by default. */
   readonly candidates?: number;
+  /** Last positions that are scored over the whole vocabulary; 0 by default. */
+  readonly scored?: number;
 }
 
 export interface FlopsOptions {
@@ -45,11 +48,11 @@ export interface FlopsByPart {
 
 /** FLOPs of one layer, without the head. */
 export function layerFlops(config: ModelConfig, layer: number, work: SequenceWork, lastTokenOnly = false): FlopsByPart {
-  const { newTokens: S, cachedTokens: P = 0 } = work;
+  const { newTokens: S, cachedTokens: P = 0, scored = 0 } = work;
   const { hiddenSize: H, headDim: d, numAttentionHeads: nq, numKeyValueHeads: nkv } = config;
-  const rows = lastTokenOnly ? Math.min(S, 1) : S;
+  const rows = lastTokenOnly ? Math.min(S, Math.max(1, scored)) : S;
   const moe = config.layerIsMoe[layer] === true;
-  const scores = lastTokenOnly ? rows * (P + S) : S * P + (S * (S + 1)) / 2;
+  const scores = rows * (P + S) - (rows * (rows - 1)) / 2;
   return {
     projections: 2 * S * H * 2 * nkv * d + 2 * rows * H * nq * d + 2 * rows * nq * d * H,
     attention: 4 * nq * d * scores,
@@ -62,7 +65,7 @@ export function layerFlops(config: ModelConfig, layer: number, work: SequenceWor
 
 /** FLOPs of one sequence through all layers and the head, part by part. */
 export function flopsByPart(config: ModelConfig, work: SequenceWork, { lastLayerShortcut = false }: FlopsOptions = {}): FlopsByPart {
-  const sum = { projections: 0, attention: 0, router: 0, experts: 0, dense: 0, head: 2 * config.hiddenSize * (work.candidates ?? 0) };
+  const sum = { projections: 0, attention: 0, router: 0, experts: 0, dense: 0, head: 2 * config.hiddenSize * ((work.candidates ?? 0) + (work.scored ?? 0) * config.vocabSize) };
   const last = config.numHiddenLayers - 1;
   for (let layer = 0; layer <= last; layer++) {
     const parts = layerFlops(config, layer, work, lastLayerShortcut && layer === last);

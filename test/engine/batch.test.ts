@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LAST_ALIGN, packBatch, type PackedBatch } from '../../src/engine/batch.ts';
-import { KV_MODES, kvBlocks, type KvMode } from '../../src/engine/kv-blocks.ts';
+import { assignBlocks, KV_MODES, kvBlocks, type KvMode } from '../../src/engine/kv-blocks.ts';
 
 const ROWS = 32;
 const lengths = fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 700 })), { minLength: 1, maxLength: 30 });
@@ -10,7 +10,7 @@ const chunkTokens = fc.constantFrom(64, 128, 192, 512);
 const mode = fc.constantFrom(...KV_MODES);
 
 const packed = (sizes: readonly number[], chunk: number, kv: KvMode): PackedBatch =>
-  packBatch({ sequences: sizes.map((size) => ({ tokens: new Uint32Array(size).fill(7) })), candidates: null }, chunk, ROWS, kv);
+  packBatch({ sequences: sizes.map((size) => ({ tokens: new Uint32Array(size).fill(7) })), candidates: null }, assignBlocks(sizes, chunk, kv), chunk, ROWS);
 
 /** Where each sequence begins, and one past the last. */
 const startsOf = (sizes: readonly number[]): number[] => [0, ...sizes].map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
@@ -23,12 +23,12 @@ describe('every sequence of a batch', () => {
     fc.assert(fc.property(lengths, chunkTokens, mode, (sizes, chunk, kv) => {
       const { chunks, lastRows, lastPositions, lastTiles, blockTable, kvSlots } = packed(sizes, chunk, kv);
       const starts = startsOf(sizes);
-      expect(chunks.map(({ ending }) => ending).reduce((a, b) => a + b, 0)).toBe(sizes.length);
+      expect(chunks.map(({ asked }) => asked).reduce((a, b) => a + b, 0)).toBe(sizes.length);
       let next = 0;
-      for (const { start, tokens, firstEnding, ending, firstLast } of chunks) {
-        expect(firstEnding).toBe(next);
+      for (const { start, tokens, firstAsked, asked, firstLast } of chunks) {
+        expect(firstAsked).toBe(next);
         expect(firstLast % LAST_ALIGN).toBe(0);
-        for (let i = 0; i < ending; i++, next++) {
+        for (let i = 0; i < asked; i++, next++) {
           const size = sizes[next] as number;
           const last = (starts[next] as number) + size - 1;
           expect([start + (lastRows[firstLast + i] as number), lastPositions[firstLast + i]]).toEqual([last, size - 1]);

@@ -70,7 +70,7 @@ describe('a pass', () => {
 
   it('allocates the workspace that was computed for it', async () => {
     await engine.forward({ sequences: [prompt(100, 1)], candidates: Uint32Array.of(4) }, stream);
-    const capacity = { batchTokens: 100, sequences: 1, candidates: 1, blocks: 7, chunkTokens: 64 };
+    const capacity = { batchTokens: 100, sequences: 1, askedRows: 1, candidates: 1, blocks: 7, chunkTokens: 64 };
     const { workspace = 0 } = rig.gpu.memory.byPart();
     const { config } = weights;
     expect(workspace).toBeGreaterThan(0);

@@ -42,7 +42,7 @@ describe.each(adapters)('without a KV cache, on $name', (adapter: TestAdapter) =
     expect(few).toBeLessThan(all / 2);
     expect(kept.bytes - none.bytes).toBe(2 * kvBytes(all - few, numKeyValueHeads, headDim, none.engine.plan.operands.attention));
     // What is left is the workspace's formula and the rotary table of 1024 positions.
-    const capacity = { batchTokens: LENGTHS.reduce((a, b) => a + b), sequences: LENGTHS.length, candidates: vocabSize, chunkTokens: CHUNK_TOKENS, blocks: few };
+    const capacity = { batchTokens: LENGTHS.reduce((a, b) => a + b), sequences: LENGTHS.length, askedRows: LENGTHS.length, candidates: vocabSize, chunkTokens: CHUNK_TOKENS, blocks: few };
     const positions = Math.min(1024, weights.config.maxPositionEmbeddings);
     expect(none.bytes).toBe(workspaceBytes(weights.config, none.engine.plan, capacity) + positions * headDim * 4);
   }, 60_000);

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { packBatch } from '../../src/engine/batch.ts';
+import { assignBlocks } from '../../src/engine/kv-blocks.ts';
 import { ownedBatch } from '../../src/engine/split/pass.ts';
 import { planOwnSequences, planSharedSequences } from '../../src/engine/split/row-plan.ts';
 import { startsOf } from '../../src/model/shard.ts';
@@ -50,7 +51,7 @@ describe('a batch that all ranks attend to', () => {
   it('gives every token, and every sequence\'s last one, to one rank, which finds it where it looks', () => {
     fc.assert(fc.property(lengths, worlds, (sequences, world) => {
       const batch = numbered(sequences);
-      const packed = packBatch({ sequences: batch, candidates: null }, CHUNK, 16);
+      const packed = packBatch({ sequences: batch, candidates: null }, assignBlocks(batch.map(({ tokens }) => tokens.length), CHUNK, 'layer'), CHUNK, 16);
       const chunks = planSharedSequences(sequences, CHUNK, world);
       const owned = Array.from({ length: world }, (_, rank) => ownedBatch(packed, chunks, rank, true, CHUNK));
       const tokens = chunks.flatMap(({ tokens: counts }, c) => owned.flatMap(({ ownTokens }, rank) => [...ownTokens.subarray(c * CHUNK, c * CHUNK + counts[rank]!)]));

@@ -58,9 +58,9 @@ export async function recordSplitLastAttention(ctx: SplitContext, op: SplitChunk
   await gatherNormed(ctx, op);
   unpack(ctx, chunk.tokens);
   recordKeysValuesOf(ctx, layer, chunk);
-  if (chunk.ending === 0) return;
-  unpack(ctx, chunk.ending, slice(work.lastRows, chunk.firstLast * 4, chunk.ending * 4));
-  recordLastAttend(ctx, layer, chunk, keysSeen(packed.lastPositions, chunk.firstLast, chunk.ending), { out: work.partial, accumulate: false });
+  if (chunk.asked === 0) return;
+  unpack(ctx, chunk.asked, slice(work.lastRows, chunk.firstLast * 4, chunk.asked * 4));
+  recordLastAttend(ctx, layer, chunk, keysSeen(packed.lastPositions, chunk.firstLast, chunk.asked), { out: work.partial, accumulate: false });
   gatherRows(gpu, recorder, { count: rows.last[shape.rank] ?? 0, stride: rowStride(config), x: op.set.x, rows: ownLast, out: xLast });
   await reducePartial(ctx, op.index, rows.last, xLast);
 }

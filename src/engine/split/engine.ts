@@ -8,7 +8,7 @@ import { Recorder } from '../../runtime/recorder.ts';
 import { Timestamps, type DeviceInterval } from '../../runtime/timestamps.ts';
 import { checkBatch, packBatch, type Batch, type PackedBatch } from '../batch.ts';
 import { expertLayout, type ExpertLayout } from '../expert-layout.ts';
-import type { KvMode } from '../kv-blocks.ts';
+import { assignBlocks, type KvMode } from '../kv-blocks.ts';
 import { headFlops, logitsPerSequence, positionsOf, recordHead, uploadInputs, uploadWords } from '../pass-parts.ts';
 import { Readback } from '../readback.ts';
 import { RopeTable } from '../rope-table.ts';
@@ -125,6 +125,7 @@ export class SplitEngine {
    */
   async forward(batch: SplitBatch, stream: SlotStream): Promise<SplitResult> {
     checkBatch(batch, this.config);
+    if (batch.sequences.some(({ scored = 0 }) => scored > 0)) throw new InputError('batch', 'scored', 'ranks that split layers score no positions; expected asyncep, sync or resident');
     const startMs = performance.now();
     const lane = this.free.pop() ?? this.addLane();
     const { logits, sequences, flops, expertRows } = await this.run(lane, batch, stream);
@@ -133,7 +134,8 @@ export class SplitEngine {
   }
 
   private async run(lane: Lane, batch: SplitBatch, stream: SlotStream): Promise<Pick<SplitResult, 'logits' | 'sequences' | 'flops' | 'expertRows'>> {
-    const packed = packBatch(batch, this.chunkTokens, attentionRows(this.plan.attention), this.options.kv);
+    const assignment = assignBlocks(batch.sequences.map(({ tokens }) => tokens.length), this.chunkTokens, this.options.kv ?? 'layer');
+    const packed = packBatch(batch, assignment, this.chunkTokens, attentionRows(this.plan.attention));
     const owned = this.own(batch, packed);
     const { buffers: work } = await this.room(lane, batch, owned);
     uploadInputs(this.gpu, work, packed, batch.candidates);

@@ -53,7 +53,7 @@ export function ownedBatch(packed: PackedBatch, chunks: readonly ChunkRows[], ra
       const firstLast = ofAll ? startOf(endings, rank) : 0;
       ownTokens.set(packed.tokens.subarray(chunk.start + firstToken, chunk.start + firstToken + (tokens[rank] ?? 0)), c * chunkStride);
       for (let i = 0; i < ending; i++) {
-        sequences.push({ row: lastRows + i, sequence: chunk.firstEnding + firstLast + i });
+        sequences.push({ row: lastRows + i, sequence: chunk.firstAsked + firstLast + i });
         last.push([lastRows + i, (packed.lastRows[chunk.firstLast + firstLast + i] ?? 0) - firstToken]);
       }
     }
@@ -124,8 +124,8 @@ function recordOwnAttention(ctx: SplitContext, layer: DeviceLayer, set: { rows: 
   if (!last) return recordAttention(ctx, layer, set, chunk, keysSeen(packed.positions, chunk.start, chunk.tokens));
   recordKeysValues(ctx, layer, set, chunk);
   if (last.rows === 0) return;
-  const rows = slice(ctx.work.lastRows, chunk.firstLast * 4, chunk.ending * 4);
-  normForAttention(ctx, { rows: chunk.ending, x: set.x }, layer, rows);
-  gatherRows(ctx.gpu, ctx.recorder, { count: chunk.ending, stride: rowStride(ctx.config), x: set.x, rows, out: last.x });
-  recordLastAttend(ctx, layer, chunk, keysSeen(packed.lastPositions, chunk.firstLast, chunk.ending), { out: last.x, accumulate: true });
+  const rows = slice(ctx.work.lastRows, chunk.firstLast * 4, chunk.asked * 4);
+  normForAttention(ctx, { rows: chunk.asked, x: set.x }, layer, rows);
+  gatherRows(ctx.gpu, ctx.recorder, { count: chunk.asked, stride: rowStride(ctx.config), x: set.x, rows, out: last.x });
+  recordLastAttend(ctx, layer, chunk, keysSeen(packed.lastPositions, chunk.firstLast, chunk.asked), { out: last.x, accumulate: true });
 }

@@ -40,8 +40,8 @@ const OF_EXPERTS = ['counts', 'ranks', 'rowToken', 'pairRow', 'offsets', 'tileBa
 export function splitSizes(config: ModelConfig, plan: KernelPlan, shape: SplitShape, c: SplitCapacity): Record<keyof SplitBuffers, number> {
   const { world, wire } = shape;
   const hidden = padTo(config.hiddenSize, CELL);
-  const none = { batchTokens: 0, sequences: 0, candidates: 0, blocks: 0 };
-  const attention = workspaceSizes(config, plan, { batchTokens: c.batchTokens, sequences: c.sequences, candidates: c.candidates, blocks: c.blocks, chunkTokens: c.chunkTokens });
+  const none = { batchTokens: 0, sequences: 0, askedRows: 0, candidates: 0, blocks: 0 };
+  const attention = workspaceSizes(config, plan, { batchTokens: c.batchTokens, sequences: c.sequences, askedRows: c.sequences, candidates: c.candidates, blocks: c.blocks, chunkTokens: c.chunkTokens });
   const own = workspaceSizes(config, plan, { ...none, chunkTokens: c.ownChunkRows });
   const experts = workspaceSizes({ ...config, numExpertsPerTok: shape.choices, numExperts: shape.buckets }, plan, { ...none, chunkTokens: c.expertRows });
   const units = c.ownChunkRows * shape.unitsPerToken;
