@@ -174,12 +174,11 @@ function firstEndingFrom(placed: readonly Placed[], token: number): number {
   return low;
 }
 
-/** Of the rows that are asked for, those of one sequence in one chunk: its tokens [first, first + count), as rows from `row` on. */
+/** Of the rows that are asked for, those of one sequence in one chunk: tokens [first, first + count) of the batch. */
 interface AskedRun {
   readonly sequence: Placed;
   readonly first: number;
   readonly count: number;
-  readonly row: number;
 }
 
 function askedRuns(placed: readonly Placed[], { start, end }: Span): AskedRun[] {
@@ -190,7 +189,7 @@ function askedRuns(placed: readonly Placed[], { start, end }: Span): AskedRun[] 
     const firstAsked = sequence.start + sequence.length - sequence.asked;
     const first = Math.max(start, firstAsked);
     const count = Math.min(end, sequence.start + sequence.length) - first;
-    if (count > 0) runs.push({ sequence, first, count, row: sequence.firstRow + first - firstAsked });
+    if (count > 0) runs.push({ sequence, first, count });
   }
   return runs;
 }
@@ -202,6 +201,7 @@ function cutChunks(placed: readonly Placed[], total: number, chunkTokens: number
   const chunks: Chunk[] = [];
   const tiles: number[] = [];
   const last = { rows: [] as number[], positions: [] as number[], tiles: [] as number[] };
+  let firstAsked = 0;
   for (let start = 0; start < total; start += chunkTokens) {
     const end = Math.min(total, start + chunkTokens);
     const firstTile = padTo(tiles.length / TILE_WORDS, TILE_ALIGN);
@@ -223,8 +223,8 @@ function cutChunks(placed: readonly Placed[], total: number, chunkTokens: number
       }
     }
     const asked = last.rows.length - firstLast;
-    const firstAsked = runs[0]?.row ?? chunks.at(-1)?.firstAsked ?? 0;
     chunks.push({ start, tokens: end - start, firstTile, tiles: count, firstAsked, asked, firstLast, askedTiles: last.tiles.length / TILE_WORDS - firstLast });
+    firstAsked += asked;
   }
   return {
     chunks, tiles: Uint32Array.from(tiles),
