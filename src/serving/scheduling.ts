@@ -64,6 +64,8 @@ export interface EngineLoad {
 export interface Scheduler<R extends Routable> {
   /** Puts a request at the end of the queue. */
   add(request: R): void;
+  /** Puts requests of a batch that was lost back at the head of the queue, before all that wait, in the order given. */
+  putBack(requests: readonly R[]): void;
   /** Takes a request out that has not left with a batch. @returns whether it was there */
   withdraw(id: number): boolean;
   /**
