@@ -1,5 +1,5 @@
 /** The parts of device memory that are not experts, computed from the configuration: attention and workspace (paper section 2). */
-import { expertLayout, kvBlocks, workspaceBytes, type Capacity, type KvMode } from '../engine/index.ts';
+import { expertLayout, kvBlocks, scoringBytes, scoringDemand, widerScoring, workspaceBytes, type Capacity, type KvMode, type ScoringCapacity } from '../engine/index.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { CELL, packedBytes, padTo, type PackedDtype } from '../runtime/layout.ts';
 import type { KernelPlan } from '../runtime/plan.ts';
@@ -62,10 +62,16 @@ const TIMESTAMP_BYTES = 1 << 14;
 /** Rotary tables grow by so many positions. */
 const ROPE_STEP = 1024;
 
+/** What of a batch decides on its memory; `scored` positions of each sequence, none by default. */
+type DemandingBatch = Pick<RankBatch, 'sequences' | 'candidates'> & { readonly scored?: readonly number[]; readonly top?: number };
+
 /** The largest batch so far, from which the workspace's size follows. */
 export class WorkspaceDemand {
   #capacity: Capacity = { batchTokens: 0, sequences: 0, askedRows: 0, candidates: 0, chunkTokens: 0, blocks: 0 };
   #positions = 0;
+  #scoring: ScoringCapacity = { positions: 0, words: 0 };
+  /** Bytes of one batch's results. */
+  #results = 0;
 
   constructor(
     private readonly config: ModelConfig,
@@ -74,22 +80,28 @@ export class WorkspaceDemand {
     private readonly chunkTokens: number,
     private readonly timestamps: boolean,
     private readonly kv: KvMode,
+    /** Largest binding of the device. */
+    private readonly maxBindingBytes = Infinity,
   ) {}
 
-  add({ sequences, candidates }: RankBatch): void {
+  add({ sequences, candidates, scored = [], top = 0 }: DemandingBatch): void {
     if (sequences.length === 0) return;
     const lengths = sequences.map(({ length }) => length);
+    const asked = lengths.reduce((sum, _, i) => sum + Math.max(1, scored[i] ?? 0), 0);
     const batchTokens = lengths.reduce((sum, length) => sum + length, 0);
     const old = this.#capacity;
     this.#capacity = {
       batchTokens: Math.max(old.batchTokens, batchTokens),
       sequences: Math.max(old.sequences, lengths.length),
-      askedRows: Math.max(old.askedRows, lengths.length),
+      askedRows: Math.max(old.askedRows, asked),
       candidates: Math.max(old.candidates, candidates?.length ?? this.config.vocabSize),
       chunkTokens: Math.max(old.chunkTokens, Math.min(this.chunkTokens, padTo(batchTokens, 64))),
       blocks: Math.max(old.blocks, kvBlocks(lengths, this.chunkTokens, this.kv)),
     };
     this.#positions = Math.max(this.#positions, ...lengths);
+    const scoring = scoringDemand({ sequences: scored.map((positions) => ({ scored: positions })), top }, this.config);
+    this.#scoring = widerScoring(this.#scoring, scoring);
+    this.#results = Math.max(this.#results, 4 * (lengths.length * (candidates?.length ?? this.config.vocabSize) + scoring.words));
   }
 
   parts(): MemoryPart[] {
@@ -97,10 +109,11 @@ export class WorkspaceDemand {
     const fixed = PARAMETER_BYTES + (this.timestamps ? TIMESTAMP_BYTES : 0);
     if (this.#positions === 0) return [{ name: 'workspace', where: 'device', bytes: fixed }];
     const rope = Math.min(maxPositionEmbeddings, padTo(this.#positions, ROPE_STEP)) * headDim * 4;
-    const logits = 4 * this.#capacity.sequences * this.#capacity.candidates;
+    const scoring = scoringBytes(this.config, this.maxBindingBytes, this.#scoring);
     return [
       { name: 'workspace', where: 'device', bytes: workspaceBytes(this.config, this.plan, this.#capacity) + fixed + rope },
-      { name: 'readback', where: 'host', bytes: 2 * logits },
+      { name: 'readback', where: 'host', bytes: 2 * this.#results },
+      ...(scoring > 0 ? [{ name: 'scoring', where: 'device' as const, bytes: scoring }] : []),
     ];
   }
 }

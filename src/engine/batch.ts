@@ -96,7 +96,7 @@ export const LAST_ALIGN = 64;
  * Refuses what no pass can compute.
  * @throws InputError naming the sequence (by its place in the batch) or the candidate
  */
-export function checkBatch(batch: Batch, config: ModelConfig): void {
+export function checkBatch(batch: Batch, config: Pick<ModelConfig, 'vocabSize' | 'maxPositionEmbeddings'>): void {
   const { vocabSize, maxPositionEmbeddings } = config;
   batch.sequences.forEach(({ tokens, scored = 0 }, i) => {
     const source = `sequence ${i}`;
@@ -106,7 +106,7 @@ export function checkBatch(batch: Batch, config: ModelConfig): void {
     }
     const bad = tokens.findIndex((token) => token >= vocabSize);
     if (bad >= 0) throw new InputError(source, `tokens[${bad}]`, `${tokens[bad]} is not in the vocabulary; expected 0 to ${vocabSize - 1}`);
-    if (scored < 0 || scored > tokens.length) throw new InputError(source, 'scored', `${scored}; expected 0 to ${tokens.length}, the sequence's length`);
+    if (!Number.isInteger(scored) || scored < 0 || scored > tokens.length) throw new InputError(source, 'scored', `${scored}; expected 0 to ${tokens.length}, the sequence's length`);
   });
   const { top = 0 } = batch;
   if (!Number.isInteger(top) || top < 0 || top > MAX_TOP) throw new InputError('batch', 'top', `${top}; expected a whole number from 0 to ${MAX_TOP}`);

@@ -8,7 +8,7 @@ import { attentionRows, defaultPlan, type KernelPlan } from '../runtime/plan.ts'
 import { Recorder } from '../runtime/recorder.ts';
 import { Timestamps, type DeviceInterval } from '../runtime/timestamps.ts';
 import type { SlotStream } from './slot-stream.ts';
-import { checkBatch, packBatch, type Batch, type Chunk, type PackedBatch } from './batch.ts';
+import { checkBatch, packBatch, type Batch, type Chunk, type PackedBatch, type TokenScores } from './batch.ts';
 import { expertLayout, type ExpertLayout } from './expert-layout.ts';
 import { keysSeen } from './keys-seen.ts';
 import { recordAttention, recordExperts, recordKeysValues, recordLastQueries, slice, slotExperts, type ExpertSource, type LayerContext } from './layer.ts';
@@ -16,6 +16,7 @@ import { assignBlocks, type KvMode } from './kv-blocks.ts';
 import { denseExperts, headFlops, logitsPerSequence, positionsOf, recordEmbedding, recordHead, residualRows, uploadInputs } from './pass-parts.ts';
 import { Readback } from './readback.ts';
 import { RopeTable } from './rope-table.ts';
+import { recordTile, Scoring } from './scores.ts';
 import { StageMail, type StageLinks } from './stage.ts';
 import { uploadWeights, type DeviceLayer, type DeviceWeights } from './weights.ts';
 import { rowBytes } from '../runtime/kernels/exchange.ts';
@@ -51,8 +52,15 @@ export interface PassStats {
 export interface PassResult {
   /** [sequences, candidates] (or the whole vocabulary), of each sequence's last position. */
   readonly logits: Float32Array;
+  /** Of all scored positions; null when there are none. */
+  readonly scores: TokenScores | null;
   readonly stats: PassStats;
 }
+
+type Answer = Pick<PassResult, 'logits' | 'scores'>;
+
+/** Of no sequences, and of a stage whose rows go on. */
+const NO_ANSWER: Answer = { logits: new Float32Array(0), scores: null };
 
 export const storedDtype = ({ dtype }: ModelConfig): PackedDtype => dtype.toLowerCase() as PackedDtype;
 
@@ -64,6 +72,7 @@ export class Engine {
   private readonly timestamps: Timestamps | undefined;
   private readonly rope: RopeTable;
   private readonly readback: Readback;
+  private readonly scoring: Scoring;
   private readonly stage: StageMail | undefined;
   private workspace: Workspace | undefined;
   private passes = 0;
@@ -88,6 +97,7 @@ export class Engine {
     this.recorder = new Recorder(gpu, this.timestamps);
     this.rope = new RopeTable(gpu, config);
     this.readback = new Readback(gpu);
+    this.scoring = new Scoring(gpu, config);
   }
 
   /** Uploads the weights that every rank holds. @throws InputError when the model has a shape the kernels cannot run */
@@ -118,6 +128,8 @@ export class Engine {
         this.recordLayer(ctx, index, packed, denseExperts(layer) ?? { layout: this.expertLayout, banks: [], experts, topK });
       }
       if (this.isLast) for (const candidates of [batch.candidates, null]) recordHead(ctx, this.weights, 1, candidates);
+      const { hiddenLast: hidden, logits, lastRows: rows } = work.buffers;
+      if (!this.stage) recordTile(ctx, this.weights, { hidden, logits, rows, next: rows, scores: logits }, { first: 0, rows: 1, index: 0, top: 0 });
     });
     work.destroy();
   }
@@ -158,19 +170,20 @@ export class Engine {
    * Computes the logits of `batch`; the experts of each MoE layer come from `stream`. Calls may overlap: passes are recorded one after
    * the other, and a pass may be recorded while the one before still computes.
    * @param number names the pass among the stages of a pipeline; its logits come from the last one, those of the others are empty
-   * @throws InputError for tokens or candidates outside the vocabulary, or sequences too long
+   * @throws InputError for tokens or candidates outside the vocabulary, sequences too long, or positions to score in a stage of a pipeline
    */
   async forward(batch: Batch, stream: SlotStream, number = 0): Promise<PassResult> {
     checkBatch(batch, this.config);
+    if (this.stage && batch.sequences.some(({ scored = 0 }) => scored > 0)) throw new InputError('batch', 'scored', 'stages of a pipeline score no positions; expected asyncep, sync or resident');
     const startMs = performance.now();
-    if (batch.sequences.length === 0) return { logits: new Float32Array(0), stats: { pass: this.passes, tokens: 0, sequences: 0, flops: 0, startMs, endMs: startMs } };
+    if (batch.sequences.length === 0) return { ...NO_ANSWER, stats: { pass: this.passes, tokens: 0, sequences: 0, flops: 0, startMs, endMs: startMs } };
     const rows = this.receive(batch, number);
     const recorded = this.recording.then(() => this.record(batch, stream, number, rows));
     this.recording = recorded.catch(() => undefined);
-    const { pass, flops, tokens, logits } = await recorded;
-    const values = await logits();
+    const { pass, flops, tokens, answer } = await recorded;
+    const read = await answer();
     const stats = { pass, tokens, sequences: batch.sequences.length, flops, startMs, endMs: performance.now() };
-    return { logits: values, stats };
+    return { ...read, stats };
   }
 
   /** Rows from the stage before, asked for before their turn has come. */
@@ -212,29 +225,36 @@ export class Engine {
       this.recordLayer(ctx, index, packed, dense ?? slotExperts(await stream.ready(index), this.expertLayout, this.config));
       if (!dense) stream.done(index);
     }
-    const logits = this.recordEnd(ctx, batch, packed, number);
+    const answer = this.recordEnd(ctx, batch, packed, number);
     stream.end();
-    return { pass, flops, tokens: packed.totalTokens, logits };
+    return { pass, flops, tokens: packed.totalTokens, answer };
   }
 
-  /** The logits on their way back, or, in all but the last stage of a pipeline, the rows on their way to the next one. */
-  private recordEnd(ctx: LayerContext, { sequences, candidates }: Batch, packed: PackedBatch, number: number): () => Promise<Float32Array> {
-    if (this.isLast) {
-      recordHead(ctx, this.weights, sequences.length, candidates, packed.askedRows === sequences.length ? undefined : ctx.work.answerRows);
-      ctx.count(headFlops(this.config, sequences.length, candidates));
-      const read = this.readback.take(this.recorder, ctx.work.logits, sequences.length * logitsPerSequence(this.config, candidates));
-      return this.stage === undefined ? read : () => (this.stage as StageMail).links.computing(read());
+  /** Logits and scores on their way back, or, in all but the last stage of a pipeline, the rows on their way to the next one. */
+  private recordEnd(ctx: LayerContext, batch: Batch, packed: PackedBatch, number: number): () => Promise<Answer> {
+    if (!this.isLast) {
+      const send = (this.stage as StageMail).recordSent(ctx, number, packed.totalTokens);
+      return async () => {
+        await send();
+        return NO_ANSWER;
+      };
     }
-    const send = (this.stage as StageMail).recordSent(ctx, number, packed.totalTokens);
+    const { sequences: { length: sequences }, candidates } = batch;
+    recordHead(ctx, this.weights, sequences, candidates, packed.askedRows === sequences ? undefined : ctx.work.answerRows);
+    ctx.count(headFlops(this.config, sequences, candidates));
+    const scores = this.scoring.record(ctx, this.weights, batch);
+    const logits = { from: ctx.work.logits, bytes: 4 * sequences * logitsPerSequence(this.config, candidates) };
+    const read = this.readback.takeAll(this.recorder, scores ? [logits, scores.part] : [logits]);
     return async () => {
-      await send();
-      return new Float32Array(0);
+      const parts = await (this.stage ? this.stage.links.computing(read()) : read());
+      return { logits: new Float32Array(parts[0] as ArrayBuffer), scores: scores && scores.read(parts[1] as ArrayBuffer) };
     };
   }
 
   /** The workspace, grown if this batch needs more; growing waits for the device, because commands in flight use the old one. */
   private async room(batch: Batch, packed: PackedBatch): Promise<Workspace> {
     this.checkRoom(packed);
+    await this.scoring.reserve(batch);
     const need: Capacity = {
       batchTokens: packed.totalTokens, sequences: batch.sequences.length, askedRows: packed.askedRows, candidates: logitsPerSequence(this.config, batch.candidates),
       blocks: packed.blocks, chunkTokens: Math.min(this.chunkTokens, Math.ceil(packed.totalTokens / 64) * 64),

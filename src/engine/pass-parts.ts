@@ -31,17 +31,35 @@ export function recordEmbedding({ gpu, recorder }: LayerContext, weights: Device
   embedding(gpu, recorder, { ...op, table: weights.embedding });
 }
 
-/** Final norm of the first `rows` rows of `xLast`, or of those that `gather` names, and the head. */
+/** Rows of `xLast`: the first ones, or those that `gather` names. */
+interface HeadRows {
+  readonly rows: number;
+  readonly gather?: Binding | undefined;
+  /** Packed [rows, H] in f32: the normed rows. */
+  readonly hidden: GPUBuffer;
+  /** f32 [rows, V], or as many logits a row as are asked for. */
+  readonly logits: GPUBuffer;
+}
+
+function normForHead({ gpu, recorder, config, work }: LayerContext, weights: DeviceWeights, { rows, gather, hidden }: HeadRows): void {
+  rmsNorm(gpu, recorder, { rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: work.xLast, weight: weights.finalNorm, y: hidden, type: 'f32', ...(gather && { gather }) });
+}
+
+/** Final norm, and the head of the whole vocabulary. */
+export function recordVocabulary(ctx: LayerContext, weights: DeviceWeights, op: HeadRows): void {
+  normForHead(ctx, weights, op);
+  matmul(ctx.gpu, ctx.recorder, { shape: ctx.plan.dense, a: op.hidden, aType: 'f32', b: weights.head, rows: op.rows, out: op.logits, outStride: ctx.config.vocabSize });
+}
+
+/** Final norm of the first `rows` rows of `xLast`, or of those that `gather` names, and the head; nothing where no candidates are asked for. */
 export function recordHead(ctx: LayerContext, weights: DeviceWeights, rows: number, candidates: Uint32Array | null, gather?: Binding): void {
-  const { gpu, recorder, config, plan, work } = ctx;
-  const columns = logitsPerSequence(config, candidates);
+  const { gpu, recorder, work } = ctx;
+  const op = { rows, gather, hidden: work.hiddenLast, logits: work.logits };
   recorder.begin('head');
-  rmsNorm(gpu, recorder, { rows, hidden: config.hiddenSize, eps: config.rmsNormEps, x: work.xLast, weight: weights.finalNorm, y: work.hiddenLast, type: 'f32', ...(gather && { gather }) });
-  if (candidates) {
-    candidateHead(gpu, recorder, { sequences: rows, candidates: work.candidates, count: columns, h: work.hiddenLast, head: weights.head, logits: work.logits });
-  } else {
-    matmul(gpu, recorder, { shape: plan.dense, a: work.hiddenLast, aType: 'f32', b: weights.head, rows, out: work.logits, outStride: columns });
-  }
+  if (candidates === null) return recordVocabulary(ctx, weights, op);
+  if (candidates.length === 0) return;
+  normForHead(ctx, weights, op);
+  candidateHead(gpu, recorder, { sequences: rows, candidates: work.candidates, count: candidates.length, h: work.hiddenLast, head: weights.head, logits: work.logits });
 }
 
 export const headFlops = (config: ModelConfig, sequences: number, candidates: Uint32Array | null): number =>
