@@ -1,7 +1,8 @@
 /**
  * The frontend's decisions (paper section 5): which engine a request goes to, and when an engine's batch leaves. Pure and deterministic: the server
- * and the simulator drive the same code, with their own clocks.
+ * and the simulator drive the same code, with their own clocks. `createScheduler` makes one.
  */
+import type { CacheEvents } from '../cluster/engine-pool.ts';
 
 /** Ways to choose an engine. `prefix` is the paper's; the others are its baselines. */
 export const SCHEDULERS = ['prefix', 'least-loaded', 'shortest-prefill-first', 'random'] as const;
@@ -26,12 +27,15 @@ export interface Routable {
 export interface SchedulerOptions {
   readonly kind: SchedulerKind;
   readonly engines: number;
-  /** T_batch in FLOPs: an engine whose batch has as many takes no more. */
+  /**
+   * T_batch in FLOPs: an engine whose batch has as many takes no more. 0: there is nothing to hide and nothing is gathered, so a batch takes what
+   * memory allows and leaves as soon as its engine is idle; beside a batch under way, when it is full or has waited. Of `prefix` alone.
+   */
   readonly threshold: number;
-  /** Memory: tokens to compute of one batch at most (a longer request goes alone), and KV blocks. */
+  /** Memory: tokens to compute of one batch at most, and KV blocks (one that requests of the batch share counts once). A longer request goes alone. */
   readonly batchTokens: number;
   readonly batchBlocks: number;
-  /** A batch below the threshold leaves when its oldest request has waited so long. */
+  /** A batch below the threshold leaves when its oldest request has waited so long. Of `prefix` alone: the baselines hold nothing back. */
   readonly maxWaitMs: number;
   /** Blocks of each engine's prefix cache: bounds what the router believes to be there. */
   readonly cacheBlocks: number;
@@ -46,17 +50,20 @@ export interface ScheduledBatch<R extends Routable> {
   /** What the scheduler reckoned: FLOPs and tokens left to compute. */
   readonly flops: number;
   readonly tokens: number;
-  /** Load of the engine before its last request was added, for the bound `load in [T, T + last delta]`. */
+  /** What its last request added, for the bound `flops in [T, T + lastFlops)` of a saturated batch of `prefix`. */
   readonly lastFlops: number;
+  /** flops >= T. */
   readonly saturated: boolean;
 }
 
 export interface EngineLoad {
-  /** FLOPs of the batch being filled: the paper's L_i. */
+  /** FLOPs of the batch being filled: the paper's L_i. 0 of the baselines, which form a batch when it leaves. */
   readonly filling: number;
+  /** Requests that are its own and have not left. */
   readonly fillingRequests: number;
   /** Batches that left and have not been answered. */
   readonly underWay: number;
+  /** Blocks of its cache, as its events say, and different blocks that requests of it will have computed. */
   readonly committedBlocks: number;
   readonly pendingBlocks: number;
 }
@@ -66,22 +73,27 @@ export interface Scheduler<R extends Routable> {
   add(request: R): void;
   /** Puts requests of a batch that was lost back at the head of the queue, before all that wait, in the order given. */
   putBack(requests: readonly R[]): void;
-  /** Takes a request out that has not left with a batch. @returns whether it was there */
+  /** Takes a request out that has not left; those that shared its batch are routed anew, in their places. @returns whether it was there */
   withdraw(id: number): boolean;
   /**
-   * One round: routes from the head of the queue until every engine is saturated (or cannot take more) or the queue is empty, and returns the batches
-   * that leave now. An engine takes a batch while fewer than `depth` of its own are under way.
+   * Rounds, until nothing more leaves: each routes from the head of the queue until every engine is saturated (or cannot take more) or the queue is empty;
+   * then batches leave that are saturated or full, or whose oldest request has waited long enough, of engines with fewer than two under way. To be
+   * called when something was added or finished, and at {@link nextLeaveMs}.
    * @param drain nothing more will come: what is there leaves although below the threshold
+   * @returns the batches that leave now, in order
    */
   round(nowMs: number, drain?: boolean): ScheduledBatch<R>[];
-  /** When the next batch leaves if nothing else happens; Infinity when none waits. */
+  /** When, after a round, the next batch leaves if nothing else happens; Infinity when none does (all engines with a batch have two under way). */
   nextLeaveMs(): number;
-  /** A batch of `engine` was answered, or failed (`lost`: its promises to the cache are void). `events`: what its cache has and has no more. */
-  finished(batch: ScheduledBatch<R>, events?: { readonly materialised: Float64Array; readonly evicted: Float64Array }): void;
-  /** The engine's cache is empty and its filling batch goes back to the head of the queue; it takes nothing until {@link ready}. */
+  /**
+   * A batch was answered, or failed: its promises to the cache are kept or void. `events` (where answered): what the cache has now and has no more.
+   * Nothing happens for a batch of an engine that was lost since.
+   */
+  finished(batch: ScheduledBatch<R>, events?: CacheEvents): void;
+  /** The engine's cache is empty, its batches under way are forgotten and what has not left goes back to its place in the queue; it takes nothing until {@link ready}. */
   lost(engine: number): void;
   ready(engine: number): void;
   load(engine: number): EngineLoad;
-  /** Requests that no batch has. */
+  /** Requests that have not left. */
   readonly waiting: number;
 }

@@ -1,0 +1,88 @@
+/** The batch that an engine gathers: its load in FLOPs, tokens and KV blocks, and whether one more request goes into it. */
+import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
+import { BlockSet } from './block-set.ts';
+import type { Queued } from './request-queue.ts';
+import type { Routable } from './scheduling.ts';
+
+/** A request that has not left, or that is under way. */
+export interface Entry<R extends Routable> extends Queued {
+  readonly request: R;
+  /** Leading blocks that its engine had or was promised when it was put into the batch; the others are promised by it. */
+  matched: number;
+}
+
+export interface BatchLimits {
+  readonly batchTokens: number;
+  readonly batchBlocks: number;
+}
+
+export class FillingBatch<R extends Routable> {
+  readonly #limits: BatchLimits;
+  /** What leading blocks can be shared with. */
+  readonly #blockHashes = new BlockSet();
+  #entries: Entry<R>[] = [];
+  #blocks = 0;
+  /** L_i: FLOPs. */
+  flops = 0;
+  /** Of the request that was added last. */
+  lastFlops = 0;
+  /** To compute: without those matched. */
+  tokens = 0;
+  oldestMs = Infinity;
+  /** It had to refuse a request for want of memory, and takes no more until it has left. */
+  full = false;
+
+  constructor(limits: BatchLimits) {
+    this.#limits = limits;
+  }
+
+  get entries(): readonly Entry<R>[] {
+    return this.#entries;
+  }
+
+  get empty(): boolean {
+    return this.#entries.length === 0;
+  }
+
+  /** Whether memory allows one more. An empty batch takes any request: a longer one than a batch may be goes alone. */
+  fits(request: R, matched: number): boolean {
+    if (this.empty) return true;
+    if (this.tokens + request.tokens - matched * BLOCK_TOKENS > this.#limits.batchTokens) return false;
+    const room = this.#limits.batchBlocks - this.#blocks;
+    const blocks = blocksOf(request);
+    return blocks <= room || blocks - this.#shared(request) <= room;
+  }
+
+  add(entry: Entry<R>, matched: number): void {
+    const { request } = entry;
+    const shared = this.#shared(request);
+    entry.matched = matched;
+    this.#entries.push(entry);
+    this.#blocks += blocksOf(request) - shared;
+    for (let block = shared; block < request.hashes.length; block++) this.#blockHashes.add(request.hashes[block] as number);
+    this.tokens += request.tokens - matched * BLOCK_TOKENS;
+    this.lastFlops = request.flops(matched * BLOCK_TOKENS);
+    this.flops += this.lastFlops;
+    this.oldestMs = Math.min(this.oldestMs, request.arrivedMs);
+  }
+
+  /** Empties it. @returns what was in it, in order */
+  take(): Entry<R>[] {
+    const entries = this.#entries;
+    this.#entries = [];
+    this.#blockHashes.clear();
+    this.#blocks = this.flops = this.lastFlops = this.tokens = 0;
+    this.oldestMs = Infinity;
+    this.full = false;
+    return entries;
+  }
+
+  /** Leading blocks that a request of the batch has already; beyond `cacheable` each computes its own. */
+  #shared({ hashes, cacheable }: R): number {
+    let block = 0;
+    while (block < cacheable && block < hashes.length && this.#blockHashes.has(hashes[block] as number)) block++;
+    return block;
+  }
+}
+
+const blocksOf = ({ tokens }: Routable): number => Math.ceil(tokens / BLOCK_TOKENS);

@@ -1,0 +1,33 @@
+import type { EngineState } from './engine-state.ts';
+import type { Entry } from './filling-batch.ts';
+import type { PrefixTable } from './prefix-table.ts';
+import type { RequestQueue } from './request-queue.ts';
+import type { Routable, SchedulerOptions } from './scheduling.ts';
+
+/** What the policies work on. */
+export interface SchedulerState<R extends Routable> {
+  readonly options: SchedulerOptions;
+  readonly engines: readonly EngineState<R>[];
+  readonly table: PrefixTable;
+  /** Requests that no engine has, first come first served. */
+  readonly queue: RequestQueue<Entry<R>>;
+}
+
+/** How requests come from the queue into the engines' batches, and when these leave. */
+export interface Policy<R extends Routable> {
+  /** Gives engines what waits, as far as they take it. */
+  fill(): void;
+  /** Whether an engine's batch, which is not empty, leaves now if the engine has room. */
+  leaves(engine: EngineState<R>, nowMs: number, drain: boolean): boolean;
+  /** When it leaves if nothing else happens. */
+  leaveMs(engine: EngineState<R>): number;
+}
+
+/** Leading blocks of a prompt that may match. */
+export const matchLimit = ({ cacheable, hashes }: Routable): number => Math.min(cacheable, hashes.length);
+
+/** Puts a request into an engine's batch; what it has to compute is promised to the requests after it. */
+export function putIntoBatch<R extends Routable>(table: PrefixTable, engine: EngineState<R>, entry: Entry<R>, matched: number): void {
+  engine.filling.add(entry, matched);
+  table.promise(engine.index, entry.request.hashes, matched);
+}

@@ -1,0 +1,201 @@
+/**
+ * What the router knows of all engines' prefix caches (paper section 7.2, appendix B.2): the *committed* table C_i of blocks that are resident, kept
+ * true by the engine's cache events, and the *pending* table P_i of blocks promised by requests that were routed and have not been answered.
+ *
+ * One hash table serves all engines, so that one probe a block tells which of them have it: open addressing with linear probing in one
+ * buffer, 16 bytes a slot (hash as f64, bit mask of engines that committed it, bit mask of engines where it is pending), so that a probe is one
+ * cache line. A slot without any bit is free; deleting shifts what follows back, so there are no tombstones.
+ */
+import { hashSlot } from './hash-slot.ts';
+
+/** Engines are bits of a 32-bit word. */
+export const MAX_ENGINES = 32;
+
+const SLOT_WORDS = 4;
+const COMMITTED = 2;
+const PENDING = 3;
+const MASKS = [COMMITTED, PENDING] as const;
+type Mask = (typeof MASKS)[number];
+const FIRST_SLOTS = 1024;
+/** A table for more blocks than this grows when they come. */
+const MAX_FIRST_SLOTS = 2 ** 22;
+/** Of the slots that are used; beyond it runs of linear probing grow long. */
+const MAX_LOAD = 0.6;
+
+/** Index of the lowest bit of a mask that is not 0. */
+export const lowestBit = (mask: number): number => 31 - Math.clz32(mask & -mask);
+
+export class PrefixTable {
+  #hashes!: Float64Array;
+  #words!: Uint32Array;
+  #last!: number;
+  #shift!: number;
+  #used = 0;
+  readonly #committed: Uint32Array;
+  readonly #pending: Uint32Array;
+  /** Promises of a block beyond an engine's first. They are few: mostly a prompt's last blocks, which must be computed again. */
+  readonly #extraPromises: Map<number, number>[];
+
+  /** @param blocks expected in all caches together; more are taken, too */
+  constructor(engines: number, blocks: number) {
+    this.#committed = new Uint32Array(engines);
+    this.#pending = new Uint32Array(engines);
+    this.#extraPromises = Array.from({ length: engines }, () => new Map());
+    let slots = FIRST_SLOTS;
+    while (slots * MAX_LOAD < blocks && slots < MAX_FIRST_SLOTS) slots *= 2;
+    this.#allocate(slots);
+  }
+
+  /** Different hashes in the table. */
+  get size(): number {
+    return this.#used;
+  }
+
+  committedBlocks(engine: number): number {
+    return this.#committed[engine] as number;
+  }
+
+  /** Different blocks that are promised, whether or not they are committed as well. */
+  pendingBlocks(engine: number): number {
+    return this.#pending[engine] as number;
+  }
+
+  /**
+   * Leading blocks of a prompt that each engine has or will have.
+   * @param limit blocks that may match at most
+   * @param engines bit mask of those that are asked about
+   * @param matched where their numbers are put, by engine
+   */
+  match(hashes: Float64Array, limit: number, engines: number, matched: Int32Array): void {
+    const words = this.#words;
+    let left = engines;
+    let block = 0;
+    for (; block < limit && left !== 0; block++) {
+      const at = this.#slot(hashes[block] as number) * SLOT_WORDS;
+      const there = ((words[at + COMMITTED] as number) | (words[at + PENDING] as number)) & left;
+      for (let gone = left & ~there; gone !== 0; gone &= gone - 1) matched[lowestBit(gone)] = block;
+      left = there;
+    }
+    for (; left !== 0; left &= left - 1) matched[lowestBit(left)] = block;
+  }
+
+  /** Leading blocks of a prompt that are resident on one engine, `limit` at most. */
+  matchCommitted(hashes: Float64Array, limit: number, engine: number): number {
+    let block = 0;
+    while (block < limit && ((this.#words[this.#slot(hashes[block] as number) * SLOT_WORDS + COMMITTED] as number) >>> engine) & 1) block++;
+    return block;
+  }
+
+  /** Promises blocks [from, ...) of a prompt on an engine. Counted: as many releases take it back. */
+  promise(engine: number, hashes: Float64Array, from: number): void {
+    const extra = this.#extraPromises[engine] as Map<number, number>;
+    for (let block = from; block < hashes.length; block++) {
+      const hash = hashes[block] as number;
+      if (!this.#set(hash, PENDING, engine)) extra.set(hash, (extra.get(hash) ?? 0) + 1);
+      else (this.#pending[engine] as number)++;
+    }
+  }
+
+  /** Takes back what {@link promise} did. */
+  release(engine: number, hashes: Float64Array, from: number): void {
+    const extra = this.#extraPromises[engine] as Map<number, number>;
+    for (let block = from; block < hashes.length; block++) {
+      const hash = hashes[block] as number;
+      const more = extra.size === 0 ? undefined : extra.get(hash);
+      if (more === 1) extra.delete(hash);
+      else if (more !== undefined) extra.set(hash, more - 1);
+      else if (this.#unset(hash, PENDING, engine)) (this.#pending[engine] as number)--;
+    }
+  }
+
+  commit(engine: number, hashes: Float64Array): void {
+    for (const hash of hashes) if (this.#set(hash, COMMITTED, engine)) (this.#committed[engine] as number)++;
+  }
+
+  evict(engine: number, hashes: Float64Array): void {
+    for (const hash of hashes) if (this.#unset(hash, COMMITTED, engine)) (this.#committed[engine] as number)--;
+  }
+
+  /** Forgets everything about an engine. Walks the whole table: for engines that are lost. */
+  clear(engine: number): void {
+    this.#committed[engine] = 0;
+    this.#pending[engine] = 0;
+    this.#extraPromises[engine]?.clear();
+    for (let at = 0; at < this.#words.length; at += SLOT_WORDS) {
+      (this.#words[at + COMMITTED] as number) &= ~(1 << engine);
+      (this.#words[at + PENDING] as number) &= ~(1 << engine);
+    }
+    this.#rebuild(this.#last + 1);
+  }
+
+  #allocate(slots: number): void {
+    const buffer = new ArrayBuffer(slots * SLOT_WORDS * 4);
+    this.#hashes = new Float64Array(buffer);
+    this.#words = new Uint32Array(buffer);
+    this.#last = slots - 1;
+    this.#shift = Math.clz32(slots) + 1;
+    this.#used = 0;
+  }
+
+  /** Where the hash is, or the free slot that would take it. */
+  #slot(hash: number): number {
+    const hashes = this.#hashes;
+    const words = this.#words;
+    let slot = hashSlot(hash) >>> this.#shift;
+    while (hashes[slot * 2] !== hash && !isFree(words, slot)) slot = (slot + 1) & this.#last;
+    return slot;
+  }
+
+  /** @returns whether the bit was not set before */
+  #set(hash: number, mask: Mask, engine: number): boolean {
+    const slot = this.#slot(hash);
+    const at = slot * SLOT_WORDS;
+    const free = isFree(this.#words, slot);
+    if ((((this.#words[at + mask] as number) >>> engine) & 1) === 1) return false;
+    (this.#words[at + mask] as number) |= 1 << engine;
+    if (!free) return true;
+    this.#hashes[slot * 2] = hash;
+    if (++this.#used > (this.#last + 1) * MAX_LOAD) this.#rebuild((this.#last + 1) * 2);
+    return true;
+  }
+
+  /** @returns whether the bit was set before */
+  #unset(hash: number, mask: Mask, engine: number): boolean {
+    const slot = this.#slot(hash);
+    const at = slot * SLOT_WORDS;
+    if ((((this.#words[at + mask] as number) >>> engine) & 1) === 0) return false;
+    (this.#words[at + mask] as number) &= ~(1 << engine);
+    if (isFree(this.#words, slot)) this.#closeGap(slot);
+    return true;
+  }
+
+  /** After `gap` became free: moves back what stands behind it because of it (Knuth, volume 3, 6.4, algorithm R). */
+  #closeGap(gap: number): void {
+    const [hashes, words, last] = [this.#hashes, this.#words, this.#last];
+    this.#used--;
+    for (let slot = (gap + 1) & last; !isFree(words, slot); slot = (slot + 1) & last) {
+      const home = hashSlot(hashes[slot * 2] as number) >>> this.#shift;
+      if (((slot - home) & last) < ((slot - gap) & last)) continue;
+      hashes[gap * 2] = hashes[slot * 2] as number;
+      for (const mask of MASKS) {
+        words[gap * SLOT_WORDS + mask] = words[slot * SLOT_WORDS + mask] as number;
+        words[slot * SLOT_WORDS + mask] = 0;
+      }
+      gap = slot;
+    }
+  }
+
+  #rebuild(slots: number): void {
+    const [hashes, words] = [this.#hashes, this.#words];
+    this.#allocate(slots);
+    for (let from = 0; from * SLOT_WORDS < words.length; from++) {
+      if (isFree(words, from)) continue;
+      const to = this.#slot(hashes[from * 2] as number);
+      this.#hashes[to * 2] = hashes[from * 2] as number;
+      for (const mask of MASKS) this.#words[to * SLOT_WORDS + mask] = words[from * SLOT_WORDS + mask] as number;
+      this.#used++;
+    }
+  }
+}
+
+const isFree = (words: Uint32Array, slot: number): boolean => ((words[slot * SLOT_WORDS + COMMITTED] as number) | (words[slot * SLOT_WORDS + PENDING] as number)) === 0;
