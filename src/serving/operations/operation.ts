@@ -17,6 +17,10 @@ export interface ServedModel {
   /** Labels and template of classification where a request names none. */
   readonly labels?: readonly string[];
   readonly template?: string;
+  /** Requests with a template of their own are refused: rendering one may cost anything. Taken when absent. */
+  readonly refuseTemplates?: boolean;
+  /** Most prompts of one request; {@link MAX_PROMPTS} of asking.ts when absent. */
+  readonly maxPrompts?: number;
 }
 
 export interface OperationContext {

@@ -1,0 +1,55 @@
+/** Classification in the shape of vLLM: one of several labels for each text. */
+import * as z from 'zod';
+import { InputError } from '../../errors.ts';
+import { checkModel, header, headerOf, modelField, usageSchema } from './asking.ts';
+import { MAX_LABELS, textOrTexts, textsField } from './fields.ts';
+import type { Operation, OperationContext } from './operation.ts';
+import { answerFields, checkTemplate, judgeAll, taskFor, templateField } from './tasks.ts';
+
+const body = z.object({
+  model: modelField,
+  input: textOrTexts('One text or several.'),
+  labels: textsField('The labels, each one token of the model; those that the server was started with by default.', 2, MAX_LABELS).nullish(),
+  template: templateField('Jinja template of the prompt with {{ text }} and, if wanted, {{ labels }}; that of the server by default.'),
+  truncate_prompt_tokens: answerFields.truncate_prompt_tokens,
+});
+type Body = z.infer<typeof body>;
+
+const response = z.object({
+  ...header('list'),
+  data: z.array(z.object({
+    index: z.int(),
+    label: z.string().describe('The most probable label.'),
+    probs: z.array(z.number()).describe('Of the labels in their order, among each other.'),
+    num_classes: z.int(),
+  })),
+  usage: usageSchema,
+});
+
+async function run(asked: Body, context: OperationContext): Promise<z.infer<typeof response>> {
+  const { model } = context;
+  checkModel(asked.model, model);
+  checkTemplate(asked.template, model);
+  const labels = asked.labels ?? model.labels;
+  if (labels === undefined) throw new InputError('labels', '', 'is missing, and the server was started without --labels; expected a list of at least two texts');
+  const truncateTo = asked.truncate_prompt_tokens;
+  const task = taskFor({ kind: 'classify', labels, template: asked.template ?? model.template, truncateTo }, model);
+  const texts = typeof asked.input === 'string' ? [asked.input] : asked.input;
+  const questions = texts.map((text, i) => ({ record: { text }, where: texts.length === 1 ? 'input' : `input[${i}]` }));
+  const { probabilities, usage } = await judgeAll(task, questions, 'input', context, truncateTo != null);
+  return {
+    ...headerOf('list', 'classify', model),
+    data: probabilities.map((probs, index) => ({
+      index, label: task.labels[probs.indexOf(Math.max(...probs))]!, probs: [...probs], num_classes: probs.length,
+    })),
+    usage,
+  };
+}
+
+export const classify: Operation = {
+  name: 'classify',
+  path: '/v1/classify',
+  summary: 'One of several labels for each text.',
+  body, response,
+  run: (asked, context) => run(asked as Body, context),
+};
