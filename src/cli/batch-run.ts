@@ -2,12 +2,13 @@
 import type { Readable } from 'node:stream';
 import { AsyncepError, InputError } from '../errors.ts';
 import { type AnswerFile, openAnswerFile, type OutputMode, stdoutSink } from '../serving/batch/answer-file.ts';
+import type { FindOperation } from '../serving/batch/answer-line.ts';
 import { AnsweredLines } from '../serving/batch/answered-lines.ts';
 import { checkInput } from '../serving/batch/earlier-answers.ts';
 import { inputBytes, inputName, linesToAnswer, openInput } from '../serving/batch/input-lines.ts';
 import { type BatchObserver, runBatch } from '../serving/batch/run.ts';
 import type { TextLine } from '../serving/batch/text-lines.ts';
-import type { Operation, ServedModel } from '../serving/operations/operation.ts';
+import type { ServedModel } from '../serving/operations/operation.ts';
 import { CancelledError } from '../serving/requests.ts';
 import type { Service } from '../serving/service.ts';
 import { type BatchProgress, createBatchProgress } from './batch-progress.ts';
@@ -29,7 +30,7 @@ export interface OpenBackend {
 
 /** What answers, once it is needed. */
 export interface BatchBackend {
-  readonly operations: readonly Operation[];
+  readonly find: FindOperation;
   /** Starts the engines. */
   open(): Promise<OpenBackend>;
   /** Requests that the service's queue takes. */
@@ -113,7 +114,7 @@ async function answerLines(lines: AsyncIterable<TextLine>, serving: OpenBackend,
     },
   };
   try {
-    const ended = await runBatch({ lines, sink, operations: backend.operations, service: serving.service, model: serving.model, room: backend.room, stop, abandon, observer });
+    const ended = await runBatch({ lines, sink, find: backend.find, service: serving.service, model: serving.model, room: backend.room, stop, abandon, observer });
     if (!ended) throw new BatchStoppedError(`stopped: ${howToGoOn(flags)}`);
   } catch (error) {
     throw error instanceof CancelledError ? new BatchStoppedError(`given up: ${howToGoOn(flags)}`) : error;

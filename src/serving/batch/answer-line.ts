@@ -1,47 +1,36 @@
 /** From a line of the input to its line of the output. */
 import { randomUUID } from 'node:crypto';
-import { InputError } from '../../errors.ts';
+import { AsyncepError, DeviceError, RankError } from '../../errors.ts';
+import { type Failure, failure, failureOf, INVALID } from '../operations/failure.ts';
 import type { Operation, OperationContext } from '../operations/operation.ts';
-import { GivenUpError } from '../requests.ts';
+import { parseBody } from '../operations/parse.ts';
+import { CancelledError, DrainingError } from '../requests.ts';
 import { answerId, type BatchAnswer, type BatchRequest, parseLine } from './format.ts';
 import type { TextLine } from './text-lines.ts';
 
-interface Response {
-  readonly status: number;
-  readonly body: unknown;
-}
+/** Finds what a line's `url` names. */
+export type FindOperation = (path: string) => Operation | undefined;
 
-/** The body that the HTTP server gives for an error, in OpenAI's shape. */
-const failure = (status: number, message: string, param: string | null = null, code: string | null = null): Response => ({
-  status, body: { error: { message, type: status < 500 ? 'invalid_request_error' : 'server_error', param, code } },
-});
+/** Not the fault of a line: the engines are gone, or the run is ended. */
+const endsTheRun = (error: unknown): boolean => [RankError, DeviceError, DrainingError, CancelledError].some((kind) => error instanceof kind);
 
 /**
- * What a failed operation says of its request alone.
- * @throws the error itself when it is none of the request: the engines are gone, or the run is ended
+ * What a failed operation says of its request alone. Unlike a server, this tells what nobody foresaw: its user has no log to look into.
+ * @throws the error itself when it ends the run
  */
-function failureOf(error: unknown): Response {
-  if (error instanceof InputError) return failure(400, error.message, error.field === '' ? null : error.field);
-  if (error instanceof GivenUpError) return failure(500, error.message);
-  throw error;
+function failedOperation(error: unknown): Failure {
+  if (endsTheRun(error)) throw error;
+  return error instanceof AsyncepError || !(error instanceof Error) ? failureOf(error) : failure(500, 'server_error', `unexpected error: ${error.message}`);
 }
 
-async function respond(request: BatchRequest, operations: readonly Operation[], context: OperationContext): Promise<Response> {
-  if (request.method !== 'POST') return failure(405, `method: "${request.method}" is not answered; expected "POST"`, 'method');
-  const operation = operations.find(({ path }) => path === request.url);
-  if (operation === undefined) {
-    return failure(404, `url: "${request.url}" is not answered; expected ${operations.map(({ path }) => path).join(', ')}`, 'url');
-  }
-  const { success, data, error } = operation.body.safeParse(request.body);
-  if (!success) {
-    const [issue] = error.issues;
-    const field = issue?.path.map(String).join('.') ?? '';
-    return failure(400, `${field === '' ? 'body' : field}: ${issue?.message ?? 'is not what the operation expects'}`, field === '' ? null : field);
-  }
+async function respond(request: BatchRequest, find: FindOperation, context: OperationContext): Promise<{ status: number; body: unknown }> {
+  if (request.method !== 'POST') return failure(405, INVALID, `method: ${JSON.stringify(request.method)} is not answered; expected "POST"`, { param: 'method', code: 'method_not_allowed' });
+  const operation = find(request.url);
+  if (operation === undefined) return failure(404, INVALID, `url: ${JSON.stringify(request.url)} is no operation of this server`, { param: 'url', code: 'unknown_url' });
   try {
-    return { status: 200, body: await operation.run(data, context) };
+    return { status: 200, body: await operation.run(parseBody(operation.body, request.body), context) };
   } catch (error) {
-    return failureOf(error);
+    return failedOperation(error);
   }
 }
 
@@ -49,10 +38,10 @@ async function respond(request: BatchRequest, operations: readonly Operation[], 
  * Answers a line, whatever is in it.
  * @throws what ends the run: everything that is not the fault of the line
  */
-export async function answerLine({ line, text, problem }: TextLine, operations: readonly Operation[], context: OperationContext): Promise<BatchAnswer> {
+export async function answerLine({ line, text, problem }: TextLine, find: FindOperation, context: OperationContext): Promise<BatchAnswer> {
   const parsed = text === null ? { request: null, customId: null, problem } : parseLine(text);
   const of = { id: answerId(line), custom_id: parsed.customId };
   if (parsed.request === null) return { ...of, response: null, error: { code: 'invalid_line', message: `line ${line}: ${parsed.problem}`, line } };
-  const { status, body } = await respond(parsed.request, operations, context);
+  const { status, body } = await respond(parsed.request, find, context);
   return { ...of, response: { status_code: status, request_id: `req_${randomUUID().replaceAll('-', '')}`, body }, error: null };
 }

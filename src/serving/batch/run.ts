@@ -1,9 +1,10 @@
 /** A whole batch: lines in, answers out, in the order in which they come; bounded in memory whatever the input's length. */
-import type { Operation, OperationContext, ServedModel } from '../operations/operation.ts';
+import { setMaxListeners } from 'node:events';
+import type { OperationContext, ServedModel } from '../operations/operation.ts';
 import type { ServingAnswer, ServingRequest } from '../requests.ts';
 import type { Service } from '../service.ts';
 import type { AnswerSink } from './answer-file.ts';
-import { answerLine } from './answer-line.ts';
+import { answerLine, type FindOperation } from './answer-line.ts';
 import type { BatchAnswer } from './format.ts';
 import { createGate, type Gate } from './gate.ts';
 import type { TextLine } from './text-lines.ts';
@@ -12,7 +13,7 @@ export interface BatchRun {
   /** Lines to answer, see `linesToAnswer`. */
   readonly lines: AsyncIterable<TextLine>;
   readonly sink: Pick<AnswerSink, 'write'>;
-  readonly operations: readonly Operation[];
+  readonly find: FindOperation;
   readonly service: Pick<Service, 'submit'>;
   readonly model: ServedModel;
   /** Requests that the service holds at a time, and lines under way: what its queue takes. */
@@ -56,7 +57,8 @@ function throttled(service: Pick<Service, 'submit'>, gate: Gate, observer: Batch
  * @throws what made an answer impossible that is not the fault of its line; the answers that there are besides are written before
  */
 export async function runBatch(run: BatchRun): Promise<boolean> {
-  const { sink, operations, room, stop, abandon, observer = {} } = run;
+  const { sink, find, room, stop, abandon, observer = {} } = run;
+  setMaxListeners(0, abandon); // every request under way listens
   const [lineGate, byteGate] = [createGate(room), createGate(ROOM_BYTES)];
   const context: OperationContext = { service: throttled(run.service, createGate(room), observer), model: run.model, signal: abandon };
   const underWay = new Set<Promise<void>>();
@@ -64,7 +66,7 @@ export async function runBatch(run: BatchRun): Promise<boolean> {
 
   async function work(line: TextLine): Promise<void> {
     try {
-      const answer = await answerLine(line, operations, context);
+      const answer = await answerLine(line, find, context);
       await sink.write(JSON.stringify(answer));
       observer.written?.(line, answer);
     } catch (error) {
