@@ -1,8 +1,11 @@
 /** What a rank process runs. The one in use is engine-backend.ts; the seam lets the protocol be tested without a device. */
 import type { Messenger } from '../collective/messenger.ts';
 import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
+import type { TokenScores } from '../engine/index.ts';
+import type { ModelConfig } from '../model/types.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
+import type { CacheEvents } from './engine-pool.ts';
 import type { RankSetup } from './messages.ts';
 
 /** One batch of a pass. */
@@ -14,6 +17,10 @@ export interface RankBatch {
   readonly lengths?: readonly (readonly number[])[];
   /** Passes that go through the layers together, this one among them; 1 by default. */
   readonly together?: number;
+  /** Last positions of each sequence that are scored; none by default. */
+  readonly scored?: readonly number[];
+  /** Most likely tokens told at each of them. */
+  readonly top?: number;
 }
 
 export interface RankOutput {
@@ -22,6 +29,10 @@ export interface RankOutput {
   readonly width: number;
   /** Which sequences the rows are of; all, in order, when not given. */
   readonly rows?: readonly number[];
+  readonly scores?: TokenScores | null;
+  /** Tokens of each sequence that were cached; none when not given. */
+  readonly cachedTokens?: readonly number[];
+  readonly cache?: CacheEvents;
   readonly flops: number;
   /** (token, expert) pairs computed here. */
   readonly expertRows: number;
@@ -49,6 +60,22 @@ export interface ComputeEvent {
   readonly pass: number;
 }
 
+/** What a batch may hold. */
+export interface BatchRoom {
+  /** Most KV blocks of one batch. */
+  readonly maxBatchBlocks: number;
+  /** Blocks of the prefix cache; 0: there is none. */
+  readonly cacheBlocks: number;
+}
+
+/** FLOP/s, a multiply-add counts 2. */
+export interface MeasuredRates {
+  /** Of a whole pass: true FLOPs by wall time. */
+  readonly passFlopsPerSecond: number;
+  /** Of the best dense product. */
+  readonly peakFlopsPerSecond: number;
+}
+
 /** Events count passes as the rank has them, from 0; those of warm-up are left out. */
 export interface BackendHooks {
   trace(event: StreamEvent | ComputeEvent): void;
@@ -66,6 +93,7 @@ export interface RankBackend {
   /** What a tuning depends on; ranks with the same key share theirs. */
   readonly tuningKey: string;
   readonly software: boolean;
+  readonly limits: Pick<ModelConfig, 'vocabSize' | 'maxPositionEmbeddings'>;
   /** Packed bytes of one expert. */
   pack(layer: number, expert: number): Promise<Uint8Array>;
   /** Measures which kernels suit this adapter; any JSON value. */
@@ -78,8 +106,15 @@ export interface RankBackend {
   prepare(readers: readonly ShardReader[], tuning: unknown, messenger: Messenger | null): Promise<number | null>;
   /** Compiles what a pass needs, by running small ones, on all ranks at once; everything of the stream has been read once afterwards. */
   warm(chunkTokens: number | null): Promise<void>;
+  /** After warm-up, on all ranks at once. Where ranks compute batches together each has `tokens` tokens, or one share of as many. */
+  measure(tokens: number): Promise<MeasuredRates>;
+  room(): BatchRoom;
   /** Device memory, part by part, as it must be and as it was allocated. */
   memory(): MemoryRow[];
+  /**
+   * @throws InputError for a batch that cannot be run, of which nothing was: where `needsMessenger` the peers wait for it in vain, elsewhere
+   *   the next pass can follow
+   */
   forward(batch: RankBatch, pass: number): Promise<RankOutput>;
   takeStats(): StreamStats;
   takeLinkStats(): LinkStats;

@@ -9,12 +9,13 @@ import { waitFor } from '../node/pacing.ts';
 import { readShader } from '../node/shaders.ts';
 import { openDevice, type GpuDevice } from '../runtime/device.ts';
 import type { PackedDtype } from '../runtime/layout.ts';
+import { measureMatmulRate } from '../runtime/matmul-rate.ts';
 import { defaultPlan, kernelPlanSchema, type KernelPlan } from '../runtime/plan.ts';
 import { tunePlan, tuningKey, type TuneOptions } from '../runtime/tune.ts';
 import { rowStrategy, type StreamStrategy } from '../strategy/index.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { StreamStats } from '../strategy/stats.ts';
-import type { BackendHooks, LinkStats, OpenBackend, RankBackend, RankBatch, RankOutput } from './backend.ts';
+import type { BackendHooks, BatchRoom, LinkStats, MeasuredRates, OpenBackend, RankBackend, RankBatch, RankOutput } from './backend.ts';
 import type { RankSetup } from './messages.ts';
 import { openModel } from './model-source.ts';
 import { RowRunner } from './row-runner.ts';
@@ -37,6 +38,7 @@ class EngineBackend implements RankBackend {
   readonly software: boolean;
   readonly #dtype: PackedDtype;
   readonly #runner: Runner;
+  #plan: KernelPlan | null = null;
 
   constructor(
     private readonly setup: RankSetup,
@@ -52,6 +54,11 @@ class EngineBackend implements RankBackend {
     const definition = rowStrategy(setup.strategy);
     const context = { setup, hooks, weights, gpu, dtype: this.#dtype };
     this.#runner = definition ? new RowRunner(context, definition) : new StreamRunner(context, setup.strategy as StreamStrategy);
+  }
+
+  get limits(): RankBackend['limits'] {
+    const { vocabSize, maxPositionEmbeddings } = this.weights.config;
+    return { vocabSize, maxPositionEmbeddings };
   }
 
   get geometry(): ShardGeometry {
@@ -79,7 +86,7 @@ class EngineBackend implements RankBackend {
   }
 
   /** The tuned plan, or the default one, with the operands that were asked for. */
-  #plan(tuning: unknown): KernelPlan {
+  #planOf(tuning: unknown): KernelPlan {
     const known = kernelPlanSchema.safeParse(tuning);
     const plan = known.success ? known.data : defaultPlan(this.gpu);
     if (this.setup.activations !== 'f16') return plan;
@@ -88,11 +95,22 @@ class EngineBackend implements RankBackend {
   }
 
   prepare(readers: readonly ShardReader[], tuning: unknown, messenger: Messenger | null): Promise<number | null> {
-    return this.#runner.prepare(this.#plan(tuning), readers, messenger);
+    this.#plan = this.#planOf(tuning);
+    return this.#runner.prepare(this.#plan, readers, messenger);
   }
 
   warm(chunkTokens: number | null): Promise<void> {
     return this.#runner.warm(chunkTokens);
+  }
+
+  async measure(tokens: number): Promise<MeasuredRates> {
+    const passFlopsPerSecond = await this.#runner.measure(tokens);
+    const peakFlopsPerSecond = await measureMatmulRate(this.gpu, this.#plan ?? defaultPlan(this.gpu), this.#dtype);
+    return { passFlopsPerSecond, peakFlopsPerSecond };
+  }
+
+  room(): BatchRoom {
+    return this.#runner.room();
   }
 
   forward(batch: RankBatch, pass: number): Promise<RankOutput> {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { StreamSettings } from '../strategy/context.ts';
 import { STRATEGIES } from '../strategy/index.ts';
 import { TRACKS } from '../trace/events.ts';
-import { KV_MODES } from '../engine/index.ts';
+import { KV_MODES, type TokenScores } from '../engine/index.ts';
 import { DISPATCHES } from '../engine/split/shape.ts';
 import { WIRE_DTYPES } from '../runtime/kernels/exchange.ts';
 
@@ -70,8 +70,9 @@ export type RankSetup = z.infer<typeof setupSchema>;
 export const tuningSchema = z.record(z.string(), z.unknown());
 export type Tuning = z.infer<typeof tuningSchema>;
 
-const tokens = z.custom<Uint32Array>((value) => value instanceof Uint32Array, 'expected a Uint32Array');
 const count = z.number().int().nonnegative();
+const isTyped = (type: typeof Float32Array | typeof Uint32Array | typeof Float64Array) => (value: unknown): boolean => value instanceof type;
+const tokens = z.custom<Uint32Array>(isTyped(Uint32Array), 'expected a Uint32Array');
 
 export const toRankSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('start'), setup: setupSchema }),
@@ -79,14 +80,19 @@ export const toRankSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('connect'), addresses: z.array(z.string()) }),
   z.object({ type: z.literal('publish') }),
   z.object({ type: z.literal('prepare'), addresses: z.array(z.string()), tuning: tuningSchema }),
+  /** Nothing is read from segments any more. */
   z.object({ type: z.literal('release') }),
   z.object({
     type: z.literal('warm'),
     /** The smallest chunk of all ranks, where they compute batches together. */
     chunkTokens: z.number().positive().nullable(),
   }),
+  /** Time a pass of `tokens` tokens, and the best product of matrices. */
+  z.object({ type: z.literal('measure'), tokens: z.int().positive() }),
   z.object({
     type: z.literal('pass'), pass: count, sequences: z.array(tokens), candidates: tokens.nullable(),
+    /** Last positions of each sequence that are scored; null: none. And how many of the most likely tokens are told at each. */
+    scored: z.array(count).nullable(), top: count,
     /** Where ranks compute a batch together: lengths of each rank's sequences, or one list of all. */
     lengths: z.array(z.array(count)).nullable(),
     /** Passes that go through the layers together, this one among them, so that ranks agree on it; 1 by default. */
@@ -126,6 +132,22 @@ const passStats = z.object({
 });
 export type PassStats = z.infer<typeof passStats>;
 
+const floats = z.custom<Float32Array>(isTyped(Float32Array), 'expected a Float32Array');
+const hashes = z.custom<Float64Array>(isTyped(Float64Array), 'expected a Float64Array');
+
+const scores: z.ZodType<TokenScores> = z.object({ top: count, normalizers: floats, nextLogits: floats, topTokens: tokens, topLogits: floats });
+
+/** Blocks (by hash) that came into the engine's prefix cache, and that left it. */
+const cacheEvents = z.object({ materialised: hashes, evicted: hashes });
+
+const failure = z.object({
+  /** The rank at fault, where one is known. */
+  rank: count.nullable(),
+  name: z.string(), message: z.string(), stack: z.string(),
+  /** Parts of an InputError, to make it anew. */
+  input: z.object({ source: z.string(), field: z.string(), problem: z.string() }).nullable(),
+});
+
 const traceEvent = z.object({
   name: z.string(),
   rank: count,
@@ -138,7 +160,9 @@ const traceEvent = z.object({
 
 export const fromRankSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('heartbeat') }),
-  z.object({ type: z.literal('hello'), adapter: z.string(), tuningKey: z.string(), software: z.boolean(), modelHash: z.string(), address: z.string().nullable() }),
+  z.object({ type: z.literal('hello'), adapter: z.string(), tuningKey: z.string(), software: z.boolean(), modelHash: z.string(), address: z.string().nullable(),
+    /** What a sequence may hold. */
+    limits: z.object({ vocabSize: z.int().positive(), maxPositionEmbeddings: z.int().positive() }) }),
   z.object({ type: z.literal('tuned'), tuning: z.unknown() }),
   z.object({ type: z.literal('progress'), phase: z.enum(['loading', 'preparing']), done: count, total: count }),
   z.object({ type: z.literal('published'), address: z.string() }),
@@ -148,22 +172,23 @@ export const fromRankSchema = z.discriminatedUnion('type', [
     type: z.literal('warmed'), memory: z.array(memoryRow),
     /** t_EP: time of the slowest gather of a layer in the last warm-up pass, segment to slot; 0 where nothing is gathered. */
     gatherMs: z.number(),
+    /** Most KV blocks of one batch, and of the prefix cache. */
+    maxBatchBlocks: count, cacheBlocks: count,
   }),
-  z.object({ type: z.literal('result'), pass: count, logits: z.custom<Float32Array>((value) => value instanceof Float32Array, 'expected a Float32Array'), width: count,
+  /** FLOP/s of a pass, and of the best product. */
+  z.object({ type: z.literal('measured'), passFlopsPerSecond: z.number(), peakFlopsPerSecond: z.number() }),
+  z.object({ type: z.literal('result'), pass: count, logits: floats, width: count,
     /** Which of the batch's sequences the rows are of; null: all, in order. */
     rows: z.array(count).nullable(),
+    scores: scores.nullable(),
+    /** Tokens of each sequence that were not computed, because an earlier one has the same; null: of none. */
+    cachedTokens: z.array(count).nullable(),
+    cache: cacheEvents,
     stats: passStats, memory: z.array(memoryRow) }),
+  /** The pass cannot be run, and nothing of it was: the rank goes on. */
+  z.object({ type: z.literal('refused'), pass: count, error: failure }),
   z.object({ type: z.literal('trace'), events: z.array(traceEvent) }),
-  z.object({
-    type: z.literal('failed'),
-    error: z.object({
-      /** The rank at fault, where one is known. */
-      rank: count.nullable(),
-      name: z.string(), message: z.string(), stack: z.string(),
-      /** Parts of an InputError, to make it anew. */
-      input: z.object({ source: z.string(), field: z.string(), problem: z.string() }).nullable(),
-    }),
-  }),
+  z.object({ type: z.literal('failed'), error: failure }),
 ]);
 export type FromRank = z.infer<typeof fromRankSchema>;
-export type RankFailure = Extract<FromRank, { type: 'failed' }>['error'];
+export type RankFailure = z.infer<typeof failure>;

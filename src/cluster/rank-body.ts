@@ -2,6 +2,7 @@
 import type { Messenger } from '../collective/messenger.ts';
 import { partitionExperts, type ExpertRange } from '../collective/partition.ts';
 import type { ShardReader } from '../collective/transport.ts';
+import { InputError } from '../errors.ts';
 import type { TraceEvent } from '../trace/events.ts';
 import type { BackendHooks, OpenBackend, RankBackend } from './backend.ts';
 import { describeFailure } from './failure.ts';
@@ -66,6 +67,8 @@ function serve(channel: RankChannel, rank: Rank): Promise<void> {
 
 const epochUs = (ms: number): number => (performance.timeOrigin + ms) * 1000;
 
+const NO_EVENTS = { materialised: new Float64Array(0), evicted: new Float64Array(0) };
+
 class Rank {
   #setup: RankSetup | null = null;
   #backend: RankBackend | null = null;
@@ -95,8 +98,9 @@ class Rank {
       case 'prepare': return this.#prepare(message);
       case 'release': return this.#release();
       case 'warm': return this.#warm(message);
+      case 'measure': return this.channel.send({ type: 'measured', ...(await this.#open.measure(message.tokens)) });
       // Not awaited: the next pass is recorded while this one computes.
-      case 'pass': return void this.#forward(message).catch(this.#failPass);
+      case 'pass': return void this.#forward(message).catch((error: unknown) => this.#refuse(message.pass, error));
       default: message satisfies never;
     }
   }
@@ -112,8 +116,8 @@ class Rank {
     const backend = (this.#backend = await this.openBackend(setup, hooks));
     const links = (this.#links = openLinks(setup, { shard: backend.shard, local: backend.geometry.world === 1 }));
     const address = backend.needsMessenger ? await links.messages.listen() : null;
-    const { adapter, software, geometry, tuningKey } = backend;
-    this.channel.send({ type: 'hello', adapter, software, tuningKey, modelHash: geometry.modelHash, address });
+    const { adapter, software, geometry, tuningKey, limits } = backend;
+    this.channel.send({ type: 'hello', adapter, software, tuningKey, modelHash: geometry.modelHash, address, limits });
   }
 
   async #connect({ addresses }: Message<'connect'>): Promise<void> {
@@ -171,12 +175,14 @@ class Rank {
     const layers = this.#open.takeStats().layers.filter(({ gathers }) => gathers > 0);
     const gatherMs = Math.max(0, ...layers.map((counts) => (counts.gatherMs + counts.copyMs) / counts.gathers));
     this.#sendEvents();
-    this.channel.send({ type: 'warmed', memory: this.#open.memory(), gatherMs });
+    this.channel.send({ type: 'warmed', memory: this.#open.memory(), gatherMs, ...this.#open.room() });
   }
 
-  async #forward({ pass, sequences, candidates, lengths, together }: Message<'pass'>): Promise<void> {
+  async #forward({ pass, sequences, candidates, lengths, together, scored, top }: Message<'pass'>): Promise<void> {
     const startMs = performance.now();
-    const { logits, width, rows = null, flops, expertRows, engine } = await this.#open.forward({ sequences, candidates, ...(lengths && { lengths }), ...(together !== undefined && { together }) }, pass);
+    const { logits, width, rows = null, scores = null, cachedTokens = null, cache = NO_EVENTS, flops, expertRows, engine } = await this.#open.forward({
+      sequences, candidates, top, ...(lengths && { lengths }), ...(together !== undefined && { together }), ...(scored && { scored }),
+    }, pass);
     const wallMs = performance.now() - startMs;
     const { gatherMs, copyMs, waitedMs, hostBytes } = this.#open.takeStats().total;
     const { sentBytes, receivedBytes, transferMs, exposedMs } = this.#open.takeLinkStats();
@@ -187,7 +193,13 @@ class Rank {
       sentBytes, receivedBytes, transferMs, expertRows, engine,
     };
     this.#sendEvents();
-    this.channel.send({ type: 'result', pass, logits, width, rows: rows && [...rows], stats, memory: this.#open.memory() });
+    this.channel.send({ type: 'result', pass, logits, width, rows: rows && [...rows], scores, cachedTokens: cachedTokens && [...cachedTokens], cache, stats, memory: this.#open.memory() });
+  }
+
+  /** A batch that cannot be run is the fault of who asked. Where peers wait for this rank's part of it, there is no going on. */
+  #refuse(pass: number, error: unknown): void {
+    if (!(error instanceof InputError) || this.#open.needsMessenger) return this.#failPass(error);
+    this.channel.send({ type: 'refused', pass, error: describeFailure(error) });
   }
 
   #sendEvents(): void {

@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { Pulse } from '../collective/pulse.ts';
 import { type AsyncepError, RankError } from '../errors.ts';
-import type { ClusterOptions } from './cluster.ts';
+import type { ClusterOptions } from './options.ts';
 import { reviveFailure } from './failure.ts';
 import { fromRankSchema, type FromRank, type ToRank } from './messages.ts';
 import { spawnRank } from './spawn.ts';
@@ -97,10 +97,11 @@ export class RankProcess {
   /**
    * Sends `message` and waits for the reply of type `type` (of the same pass).
    * @param doing what the rank is busy with until then, for messages
-   * @throws RankError (or what the rank reported) when none comes
+   * @throws RankError (or what the rank reported) when none comes; InputError for a pass that the rank cannot run
    */
   ask<T extends FromRank['type']>(message: ToRank, type: T, doing: string): Promise<Reply<T>> {
-    if (this.#error !== null) return Promise.reject(this.#error);
+    const over = this.#error ?? this.#ending;
+    if (over !== null) return Promise.reject(over);
     const reply = new Promise<FromRank>((resolve, reject) => {
       const limitMs = message.type === 'pass' ? this.#passMs : STEP_MS;
       const limit = setTimeout(() => this.#fail(new RankError(this.rank, `${doing} was not over after ${limitMs / 1000} s`)), limitMs).unref();
@@ -132,14 +133,25 @@ export class RankProcess {
     const message = parsed.data;
     if (message.type === 'heartbeat') return;
     if (message.type === 'failed') return this.#fail(reviveFailure(this.rank, message.error));
+    if (message.type === 'refused') return this.#onRefused(message);
     if (message.type === 'progress') for (const { limit } of this.#expected.values()) limit.refresh();
     if (message.type === 'progress' || message.type === 'trace') return this.events.message(message);
-    const key = replyKey(message.type, message);
+    this.#take(message.type, message)?.resolve(message);
+  }
+
+  /** A pass that cannot be run; the rank goes on. */
+  #onRefused(message: Reply<'refused'>): void {
+    this.#take('result', message)?.reject(reviveFailure(this.rank, message.error));
+  }
+
+  /** Whoever waits for a reply of `type`, which has come. */
+  #take(type: FromRank['type'], message: FromRank): Expected | undefined {
+    const key = replyKey(type, message);
     const expected = this.#expected.get(key);
-    if (expected === undefined) return this.#fail(new RankError(this.rank, `answered "${message.type}" while ${this.#doing}`));
+    if (expected === undefined) this.#fail(new RankError(this.rank, `answered "${message.type}" while ${this.#doing}`));
+    else clearTimeout(expected.limit);
     this.#expected.delete(key);
-    clearTimeout(expected.limit);
-    expected.resolve(message);
+    return expected;
   }
 
   #onStderr(text: string): void {

@@ -1,6 +1,8 @@
 /** Passes of a rank that computes every batch together with all others: activations travel, its part of the model stays. */
 import type { Messenger } from '../collective/messenger.ts';
 import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
+import { maxBatchTokens } from '../engine/workspace.ts';
+import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
 import type { KernelPlan } from '../runtime/plan.ts';
 import type { SlotStream } from '../engine/slot-stream.ts';
 import type { TransferPlace } from '../engine/split/activity.ts';
@@ -8,11 +10,11 @@ import { createStream, SharedStream, type CountedStream, type ExchangeEvent, typ
 import { compareMemory, expertMemory, type MemoryPart, type MemoryRow } from '../strategy/memory.ts';
 import { createRowRank, localExperts, type LocalExperts, type RowRank } from '../strategy/row-rank.ts';
 import { StreamCounter, type StreamStats } from '../strategy/stats.ts';
-import type { LinkStats, RankBatch, RankOutput } from './backend.ts';
+import type { BatchRoom, LinkStats, RankBatch, RankOutput } from './backend.ts';
 import { computeEvents } from './compute-trace.ts';
 import { DeviceClock } from './device-clock.ts';
 import { splitMemory, stageMemory, weightMemory, WorkspaceDemand } from './engine-memory.ts';
-import { WARM_PASSES, WARM_TOKENS, type Runner, type RunnerContext } from './runner.ts';
+import { bestRate, measuredSequences, WARM_PASSES, WARM_TOKENS, type Runner, type RunnerContext } from './runner.ts';
 
 /** Numbers of warm-up passes, out of the way of real ones. */
 const WARM_PASS = 0xffff_ff00;
@@ -24,6 +26,7 @@ interface Prepared {
   readonly stream: CountedStream;
   /** Of a stage of a pipeline. */
   readonly demand: WorkspaceDemand;
+  readonly room: BatchRoom;
 }
 
 export class RowRunner implements Runner {
@@ -69,7 +72,10 @@ export class RowRunner implements Runner {
       }),
     });
     const timestamps = setup.trace && gpu.hasTimestamps;
-    this.#prepared = { rank, stream, demand: new WorkspaceDemand(this.#local.view.config, plan, rank.chunkTokens, timestamps, setup.kv) };
+    // As if the rank had all heads: those that split them hold more.
+    const most = maxBatchTokens(this.#local.view.config, plan, { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.device.limits.maxBufferSize }, setup.kv);
+    const room = { maxBatchBlocks: Math.floor(most / BLOCK_TOKENS), cacheBlocks: 0 };
+    this.#prepared = { rank, stream, room, demand: new WorkspaceDemand(this.#local.view.config, plan, rank.chunkTokens, timestamps, setup.kv) };
     return rank.chunkTokens;
   }
 
@@ -92,14 +98,34 @@ export class RowRunner implements Runner {
 
   async warm(chunkTokens: number | null): Promise<void> {
     if (chunkTokens !== null) this.#ready.rank.chunkTokens = chunkTokens;
-    const ofAll = this.definition.kind === 'stages' || this.definition.attention === 'heads';
-    const lengths = ofAll ? [[WARM_TOKENS]] : Array.from({ length: this.context.setup.world }, () => [WARM_TOKENS]);
+    const lengths = this.#alike([WARM_TOKENS]);
     const sequences = [new Uint32Array(WARM_TOKENS)];
     for (let pass = 0; pass < WARM_PASSES; pass++) {
       await this.forward({ sequences, lengths, candidates: pass === 0 ? null : Uint32Array.of(0) }, WARM_PASS + pass);
     }
     this.takeStats();
     this.takeLinkStats();
+  }
+
+  /** Lengths of a pass in which all ranks have the same. */
+  #alike(lengths: number[]): number[][] {
+    const ofAll = this.definition.kind === 'stages' || this.definition.attention === 'heads';
+    return ofAll ? [lengths] : Array.from({ length: this.context.setup.world }, () => lengths);
+  }
+
+  async measure(tokens: number): Promise<number> {
+    const rate = await bestRate(async (pass) => {
+      const sequences = measuredSequences(tokens, pass, this.context.weights.config);
+      const { flops } = await this.forward({ sequences, lengths: this.#alike(sequences.map(({ length }) => length)), candidates: Uint32Array.of(0) }, WARM_PASS + WARM_PASSES + pass);
+      return flops;
+    });
+    this.takeStats();
+    this.takeLinkStats();
+    return rate;
+  }
+
+  room(): BatchRoom {
+    return this.#ready.room;
   }
 
   async forward({ sequences, candidates, lengths = [], together = 1 }: RankBatch, pass: number): Promise<RankOutput> {

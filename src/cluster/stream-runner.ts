@@ -1,16 +1,22 @@
 /** Passes of a rank whose experts come by weight (or are all there): a batch of its own, a stream of slots. */
-import { createEngine, expertLayout, packExpert, type Engine, type EngineOptions } from '../engine/index.ts';
+import { askedRows } from '../engine/batch.ts';
+import { createEngine, expertLayout, packExpert, type Engine, type EngineOptions, type PassResult, type Sequence } from '../engine/index.ts';
 import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
 import { InputError } from '../errors.ts';
+import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
 import type { KernelPlan } from '../runtime/plan.ts';
 import { createStream, relayPass, type CountedStream, type StreamSettings, type StreamStrategy } from '../strategy/index.ts';
 import { compareMemory, expertMemory, type MemoryRow } from '../strategy/memory.ts';
 import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
-import type { BackendHooks, LinkStats, RankBatch, RankOutput } from './backend.ts';
+import type { BackendHooks, BatchRoom, LinkStats, RankBatch, RankOutput } from './backend.ts';
 import { computeEvents } from './compute-trace.ts';
 import { DeviceClock } from './device-clock.ts';
 import { WorkspaceDemand, weightMemory } from './engine-memory.ts';
-import { WARM_PASSES, WARM_TOKENS, type Runner, type RunnerContext } from './runner.ts';
+import type { CacheEvents } from './engine-pool.ts';
+import { bestRate, MEASURED_PASSES, measuredSequences, WARM_PASSES, WARM_TOKENS, type Runner, type RunnerContext } from './runner.ts';
+
+/** With a prefix cache, or without. */
+type AnyResult = PassResult & { readonly cachedTokens?: readonly number[]; readonly cache?: CacheEvents };
 
 /** What `prepare` makes. */
 interface Prepared {
@@ -26,6 +32,8 @@ export class StreamRunner implements Runner {
   readonly #blob: Uint8Array;
   readonly #clock = new DeviceClock();
   #passesSeen = 0;
+  /** Passes before the first real one. */
+  #warmPasses = WARM_PASSES;
   #prepared: Prepared | null = null;
   /** Since the last call of `takeLinkStats`. */
   #link: LinkStats = NOTHING;
@@ -59,7 +67,7 @@ export class StreamRunner implements Runner {
       settings: this.#settings,
       ...(setup.trace ? { trace: (event) => this.#traceStream(event) } : {}),
     });
-    this.#prepared = { engine, stream, demand: new WorkspaceDemand(weights.config, plan, engine.chunkTokens, timestamps, engine.kv) };
+    this.#prepared = { engine, stream, demand: new WorkspaceDemand(weights.config, plan, engine.chunkTokens, timestamps, engine.kv, gpu.maxBindingBytes) };
     return null;
   }
 
@@ -84,31 +92,67 @@ export class StreamRunner implements Runner {
     this.#link = NOTHING;
   }
 
+  async measure(tokens: number): Promise<number> {
+    this.#warmPasses += MEASURED_PASSES;
+    const rate = await bestRate(async (pass) => {
+      const { flops } = await this.forward({ sequences: measuredSequences(tokens, pass, this.context.weights.config), candidates: Uint32Array.of(0) });
+      return flops;
+    });
+    this.takeStats();
+    this.#link = NOTHING;
+    return rate;
+  }
+
+  room(): BatchRoom {
+    const { engine } = this.#ready;
+    return { maxBatchBlocks: Math.floor(engine.maxBatchTokens / BLOCK_TOKENS), cacheBlocks: (engine as { cacheBlocks?: number }).cacheBlocks ?? 0 };
+  }
+
   async forward(batch: RankBatch): Promise<RankOutput> {
+    return this.#forward(batch).catch(async (error: unknown) => {
+      // Nothing was recorded of a batch that is refused; peers whose bytes go round through this rank have begun the pass.
+      if (error instanceof InputError && this.#relays) await this.#relay();
+      throw error;
+    });
+  }
+
+  /** Whether bytes of peers go through this rank during a pass. */
+  get #relays(): boolean {
+    return this.context.setup.transport === 'websocket' && this.strategy !== 'resident';
+  }
+
+  #relay(): Promise<void> {
+    const { engine, stream } = this.#ready;
+    return engine.between(() => relayPass(stream, this.geometry.layers, 0));
+  }
+
+  async #forward(batch: RankBatch): Promise<RankOutput> {
     const { engine, stream, demand } = this.#ready;
     const { config } = this.context.weights;
     const width = batch.candidates?.length ?? config.vocabSize;
     if (batch.sequences.length === 0) {
-      await engine.between(() => relayPass(stream, this.geometry.layers, 0));
+      await this.#relay();
       return { logits: new Float32Array(0), width, flops: 0, expertRows: 0, engine: {} };
     }
-    const { logits, stats } = await engine.forward({ sequences: batch.sequences.map((tokens) => ({ tokens })), candidates: batch.candidates }, stream);
+    const asked = batch.sequences.map((tokens, i): Sequence => ({ tokens, scored: batch.scored?.[i] ?? 0 }));
+    const { logits, stats, ...rest }: AnyResult = await engine.forward({ sequences: asked, candidates: batch.candidates, top: batch.top ?? 0 }, stream);
     demand.add(batch);
     await this.#traceCompute(engine);
-    const { flops, startMs, endMs, tokens, sequences } = stats;
-    const moe = this.geometry.layers.reduce((rows, layer) => rows + (layer === config.numHiddenLayers - 1 ? sequences : tokens), 0);
-    return { logits, width, flops, expertRows: moe * config.numExpertsPerTok, engine: { computeMs: endMs - startMs } };
+    const { flops, startMs, endMs, tokens } = stats;
+    const rows = asked.reduce((sum, sequence) => sum + askedRows(sequence), 0);
+    const moe = this.geometry.layers.reduce((sum, layer) => sum + (layer === config.numHiddenLayers - 1 ? rows : tokens), 0);
+    return { logits, width, ...rest, flops, expertRows: moe * config.numExpertsPerTok, engine: { computeMs: endMs - startMs } };
   }
 
   /** Copies are told with the device's times, see {@link takeStats}. */
   #traceStream(event: StreamEvent): void {
-    if (event.track !== 'slot') this.#trace({ ...event, pass: event.pass - WARM_PASSES });
+    if (event.track !== 'slot') this.#trace({ ...event, pass: event.pass - this.#warmPasses });
   }
 
   async #traceCompute(engine: Engine): Promise<void> {
     if (!this.context.setup.trace) return;
     // Passes overlap, so what was read may reach into the next one; each begins with its embedding.
-    const passOf = (label: string): number => (label === 'embedding' ? this.#passesSeen++ : this.#passesSeen - 1) - WARM_PASSES;
+    const passOf = (label: string): number => (label === 'embedding' ? this.#passesSeen++ : this.#passesSeen - 1) - this.#warmPasses;
     for (const event of computeEvents(await engine.takeIntervals(), this.#clock, passOf)) this.#trace(event);
   }
 
@@ -121,7 +165,7 @@ export class StreamRunner implements Runner {
     const stats = this.#ready.stream.takeStats();
     for (const { layer, pass, startNs, endNs } of stats.copies) {
       const [startMs, endMs] = [Number(startNs) / 1e6, Number(endNs) / 1e6];
-      this.#trace({ track: 'slot', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer, pass: pass - WARM_PASSES });
+      this.#trace({ track: 'slot', name: `copy layer ${layer}`, startMs: this.#clock.toHost(startMs), durationMs: endMs - startMs, layer, pass: pass - this.#warmPasses });
     }
     const { gatherMs, exposedMs, hostBytes, gathers } = stats.total;
     // Peers read this rank's shard as often as this rank reads theirs.

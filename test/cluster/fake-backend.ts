@@ -1,11 +1,13 @@
 /**
  * A rank without a device: its experts are a few bytes, its "logits" tell which rank ran what. Lets the protocol be tested fast.
- * Behaviour is chosen by options of the engine: `{ "slowMs": 50, "failAt": "prepare", "failRank": 1, "hangAt": "forward", ... }`.
+ * Behaviour is chosen by options of the engine: `{ "slowMs": 50, "failAt": "prepare", "failRank": 1, "hangAt": "forward", ... }`, from when
+ * the file `since` is there, or at once; and by first tokens of sequences, see {@link OMENS}.
  */
-import { closeSync, openSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, statSync, writeSync } from 'node:fs';
 import { SharedMemoryTransport } from '../../src/collective/shared-memory.ts';
 import { sampleExpert, sampleGeometry } from '../collective/sample-shards.ts';
-import type { OpenBackend } from '../../src/cluster/backend.ts';
+import type { OpenBackend, RankBatch } from '../../src/cluster/backend.ts';
+import { InputError } from '../../src/errors.ts';
 import { partitionExperts } from '../../src/collective/partition.ts';
 import { StreamCounter } from '../../src/strategy/stats.ts';
 
@@ -22,15 +24,36 @@ function damagePublished(position: number): void {
   };
 }
 
+/** First tokens at which a rank refuses the batch, fails, dies, or hangs. */
+export const OMENS = { refuse: 900_001, fail: 900_002, die: 900_003, hang: 900_004 } as const;
+/** The "vocabulary": larger tokens are refused before a rank hears of them. */
+export const VOCABULARY = 1_000_000;
+
+function heed({ sequences }: RankBatch): void {
+  const first = new Set(sequences.map(([token]) => token));
+  if (first.has(OMENS.refuse)) throw new InputError('batch', 'tokens', 'are too many for this device');
+  if (first.has(OMENS.fail)) throw new Error('failed by order');
+  if (first.has(OMENS.die)) process.kill(process.pid, 'SIGKILL');
+  if (first.has(OMENS.hang)) Atomics.wait(cell, 0, 0);
+}
+
+/** Of each scored position: its token as both logits, so that a test knows where it comes from. */
+function scoresOf({ sequences, scored = [], top = 0 }: RankBatch) {
+  const tokens = sequences.flatMap((sequence, i) => [...sequence.subarray(sequence.length - (scored[i] ?? 0))]);
+  if (tokens.length === 0) return null;
+  const likely = tokens.flatMap((token) => Array.from({ length: top }, (_, n) => token + n));
+  return { top, normalizers: Float32Array.from(tokens), nextLogits: Float32Array.from(tokens), topTokens: Uint32Array.from(likely), topLogits: Float32Array.from(likely) };
+}
+
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
 export const openBackend: OpenBackend = async (setup, hooks) => {
-  const { slowMs = 1, failAt, failRank, hangAt, experts = 5, damageAt } = setup.engine as {
-    slowMs?: number; failAt?: string; failRank?: number; hangAt?: string; experts?: number; damageAt?: number;
+  const { slowMs = 1, failAt, failRank, hangAt, experts = 5, damageAt, since } = setup.engine as {
+    slowMs?: number; failAt?: string; failRank?: number; hangAt?: string; experts?: number; damageAt?: number; since?: string;
   };
   if (damageAt !== undefined && failRank === setup.rank) damagePublished(damageAt);
   const step = async (name: string): Promise<void> => {
-    if (failRank !== setup.rank) return;
+    if (failRank !== setup.rank || (since !== undefined && !existsSync(since))) return;
     if (hangAt === name) Atomics.wait(cell, 0, 0);
     if (failAt !== name) return;
     throw new Error(`failed at ${name}`);
@@ -46,6 +69,7 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
     adapter: setup.adapter ?? 'fake',
     tuningKey: setup.adapter ?? 'fake',
     software: true,
+    limits: { vocabSize: VOCABULARY, maxPositionEmbeddings: 1000 },
     pack: async (layer, expert) => {
       await step('pack');
       return sampleExpert(geometry, layer, expert);
@@ -65,15 +89,26 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
     },
     warm: () => step('warm'),
     // Logits: the first token of each sequence, the rank, its tuning, the number of sequences of the batch.
-    forward: async ({ sequences, candidates }, pass) => {
+    // Where all ranks see one batch, each answers its share of the rows.
+    forward: async (batch, pass) => {
+      const { sequences, candidates, lengths = [] } = batch;
       const startMs = performance.now();
+      heed(batch);
       await step('forward');
       await new Promise((resolve) => setTimeout(resolve, slowMs));
       hooks.trace({ track: 'compute', name: 'pass', startMs, durationMs: performance.now() - startMs, layer: 0, pass });
       const by = (tuned as { by: number }).by;
-      const rows = sequences.map((tokens) => [tokens[0] as number, setup.rank, by, sequences.length, candidates?.length ?? 0]);
-      return { logits: Float32Array.from(rows.flat()), width: 5, flops: 10 * sequences.length, expertRows: 0, engine: { kind: 'fake' } };
+      const shared = lengths.length === 1 && setup.world > 1;
+      const members = [...sequences.keys()].filter((i) => !shared || i % setup.world === setup.rank);
+      const rows = members.map((i) => [sequences[i]?.[0] as number, setup.rank, by, sequences.length, candidates?.length ?? 0]);
+      return {
+        logits: Float32Array.from(rows.flat()), width: 5, flops: 10 * sequences.length, expertRows: 0, engine: { kind: 'fake', lengths },
+        ...(shared && { rows: members }), scores: scoresOf(batch), cachedTokens: sequences.map((tokens) => tokens.length - 1),
+        cache: { materialised: Float64Array.from(sequences, (tokens) => tokens[0] as number), evicted: Float64Array.of(pass) },
+      };
     },
+    measure: async (tokens) => ({ passFlopsPerSecond: tokens, peakFlopsPerSecond: 1000 + setup.rank }),
+    room: () => ({ maxBatchBlocks: 64, cacheBlocks: 100 }),
     memory: () => [{ name: 'slots', where: 'device', expectedBytes: 8, allocatedBytes: 8 }],
     takeLinkStats: () => ({ sentBytes: 0, receivedBytes: 0, transferMs: 0, exposedMs: 0 }),
     takeStats: () => new StreamCounter().take(),

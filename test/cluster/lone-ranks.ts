@@ -90,7 +90,7 @@ export class LoneRanks {
     for (const rank of this.ranks) {
       let pass = 0;
       const lane = async (): Promise<void> => {
-        for (;;) await rank.ask({ type: 'pass', pass: pass++, sequences: [new Uint32Array(30).fill(5)], candidates: Uint32Array.of(1), lengths });
+        for (;;) await rank.ask({ type: 'pass', pass: pass++, sequences: [new Uint32Array(30).fill(5)], candidates: Uint32Array.of(1), scored: null, top: 0, lengths });
       };
       for (let lanes = 0; lanes < 2; lanes++) void lane();
     }
