@@ -33,10 +33,16 @@ export type ScoringBuffers = Readonly<Record<(typeof BUFFERS)[number], GPUBuffer
 
 type Shape = Pick<ModelConfig, 'vocabSize' | 'hiddenSize'>;
 
+/** What of a batch decides on its scores. */
+type Scored = Pick<Batch, 'top'> & { readonly sequences: readonly Pick<Sequence, 'scored'>[] };
+
+/** There are no more tokens to tell than the vocabulary has. */
+const toldAtEach = ({ top = 0 }: Scored, { vocabSize }: Shape): number => Math.min(top, vocabSize);
+
 /** What a batch asks for. */
-export function scoringDemand({ sequences, top = 0 }: Pick<Batch, 'top'> & { readonly sequences: readonly Pick<Sequence, 'scored'>[] }, { vocabSize }: Shape): ScoringCapacity {
-  const positions = sequences.reduce((sum, { scored = 0 }) => sum + scored, 0);
-  return { positions, words: positions * scoreWords(Math.min(top, vocabSize)) };
+export function scoringDemand(batch: Scored, shape: Shape): ScoringCapacity {
+  const positions = batch.sequences.reduce((sum, { scored = 0 }) => sum + scored, 0);
+  return { positions, words: positions * scoreWords(toldAtEach(batch, shape)) };
 }
 
 /** Room for either of two. */
@@ -100,7 +106,7 @@ export function recordTile(ctx: LayerContext, weights: DeviceWeights, buffers: S
 }
 
 /** The scores as they came back. */
-export function readScores(words: ArrayBuffer, positions: number, top: number): TokenScores {
+function readScores(words: ArrayBuffer, positions: number, top: number): TokenScores {
   const width = scoreWords(top);
   const [bits, floats] = [new Uint32Array(words), new Float32Array(words)];
   const scores = {
@@ -118,7 +124,7 @@ export function readScores(words: ArrayBuffer, positions: number, top: number): 
 }
 
 /** Scores of a batch on their way back. */
-export interface PendingScores {
+interface PendingScores {
   readonly part: ReadPart;
   readonly read: (words: ArrayBuffer) => TokenScores;
 }
@@ -164,7 +170,7 @@ export class Scoring {
     const { positions, words } = scoringDemand(batch, this.config);
     if (positions === 0) return null;
     const buffers = this.#buffers as ScoringBuffers;
-    const top = Math.min(batch.top ?? 0, vocabSize);
+    const top = toldAtEach(batch, this.config);
     const tile = tileRows(this.config, gpu.maxBindingBytes, this.#capacity.positions);
     const { rows, next } = scoredRows(batch.sequences);
     uploadWords(gpu, buffers.rows, alignTiles(rows, tile));

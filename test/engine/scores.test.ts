@@ -1,12 +1,14 @@
 /** Positions scored over the whole vocabulary: against transformers, against float64, and against the logits of prefixes. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WorkspaceDemand } from '../../src/cluster/engine-memory.ts';
+import { DeviceError } from '../../src/errors.ts';
 import { createEngine, scoringBytes, storedDtype, type Engine, type EngineOptions, type Sequence, type TokenScores } from '../../src/engine/index.ts';
 import type { SlotStream } from '../../src/engine/slot-stream.ts';
 import { openCheckpoint } from '../../src/model/checkpoint.ts';
 import { prefillFlops } from '../../src/model/flops.ts';
 import type { ModelWeights } from '../../src/model/types.ts';
 import { openFolder } from '../../src/node/files.ts';
+import type { GpuDevice } from '../../src/runtime/device.ts';
 import { tokenScores } from '../../src/runtime/reference/token-scores.ts';
 import type { Matrix } from '../../src/runtime/reference/tensor.ts';
 import { referenceLogits } from '../model/reference.ts';
@@ -52,10 +54,11 @@ describe.each(adapters)('scored positions on $name', (adapter: TestAdapter) => {
     const engine = await create();
     const tokens = prompt(weights, 75, 3);
     const scores = await scoresOf(engine, stream, [{ tokens, scored: tokens.length }], 7);
-    const prefixes = Array.from(tokens, (_, i) => ({ tokens: tokens.subarray(0, i + 1) }));
-    const { logits } = await engine.forward({ sequences: prefixes, candidates: null }, stream);
-    const expected = tokenScores(matrix(logits, weights.config.vocabSize), Array.from(tokens, (_, i) => tokens[i + 1] ?? null), 7);
-    for (const [p, { normalizer, ...exact }] of expected.entries()) {
+    const places = [0, 1, 15, 16, 40, 62, 63, 64, 74]; // a chunk is of 64 tokens
+    const { logits } = await engine.forward({ sequences: places.map((p) => ({ tokens: tokens.subarray(0, p + 1) })), candidates: null }, stream);
+    const expected = tokenScores(matrix(logits, weights.config.vocabSize), places.map((p) => tokens[p + 1] ?? null), 7);
+    for (const [i, { normalizer, ...exact }] of expected.entries()) {
+      const p = places[i]!;
       const { normalizer: found, ...rest } = position(scores, p);
       expect(rest, `position ${p}`).toEqual(exact);
       expect(Math.abs(found - normalizer), `position ${p}`).toBeLessThan(1e-5);
@@ -180,6 +183,24 @@ describe('memory of scoring', () => {
     expect(taken()).toBe(80 * 48 * 4 + 80 * 200 * 4 + 2 * 4 * 128 * 4 + 3480 * 4);
     await weights.close();
   }, 60_000);
+
+  it('that is not to be had refuses the batch, and a smaller one is scored behind it', async () => {
+    const { weights, stream } = await open(wide, 'base-f32');
+    const { gpu } = wide;
+    const full: GpuDevice['createBuffer'] = (label, bytes, usage) => {
+      if (label === 'scoring/logits' && bytes > 16 * weights.config.vocabSize * 4) throw new DeviceError('no room');
+      return gpu.createBuffer(label, bytes, usage);
+    };
+    const engine = await createEngine(Object.create(gpu, { createBuffer: { value: full } }) as GpuDevice, weights);
+    const [small, large] = [15, 60].map((scored) => [{ tokens: prompt(weights, 70, 1), scored }]) as [Sequence[], Sequence[]];
+    const before = await scoresOf(engine, stream, small, 3);
+    const taken = gpu.memory.byPart()['scoring'];
+    await expect(scoresOf(engine, stream, large, 3)).rejects.toThrow('no room');
+    expect(gpu.memory.byPart()['scoring']).toBeUndefined();
+    expect(await scoresOf(engine, stream, small, 3)).toEqual(before);
+    expect(gpu.memory.byPart()['scoring']).toBe(taken);
+    await weights.close();
+  });
 
   it('does not change a bit: tiles that are small give the scores of one tile', async () => {
     const scores = await Promise.all([rig, wide].map(async (device) => {
