@@ -27,6 +27,8 @@ export function show(value: unknown): string {
 const isToken = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 const isText = (value: unknown): boolean => typeof value === 'string';
 
+const isSomeText = (value: unknown): boolean => isText(value) && (value as string).trim() !== '';
+
 /** The first element that is not what it should be. */
 function firstWrong(list: readonly unknown[], right: (element: unknown) => boolean, expected: string): string | null {
   const at = list.findIndex((element) => !right(element));
@@ -81,10 +83,10 @@ export const textField = (description: string): z.ZodType<string> => checked((va
 function textsProblem(value: unknown, least: number, most: number): string | null {
   if (!Array.isArray(value)) return `expected a list of texts, got ${show(value)}`;
   if (value.length < least || value.length > most) return `expected ${least} to ${most} texts, got ${value.length}`;
-  return firstWrong(value, isText, 'a text');
+  return firstWrong(value, isSomeText, 'a text that is not empty');
 }
 
-/** A list of `least` to `most` texts. */
+/** A list of `least` to `most` texts, none of them empty. */
 export const textsField = (description: string, least: number, most: number): z.ZodType<readonly string[]> =>
   checked((value) => textsProblem(value, least, most), { type: 'array', minItems: least, maxItems: most, items: { type: 'string' }, description });
 
