@@ -1,4 +1,6 @@
 /** The saturation threshold (paper section 5): how much work a batch must have so that its compute hides the gathers of its layers. */
+import { InputError } from '../errors.ts';
+import { saturationThreshold } from '../sim/cost.ts';
 
 export type SaturationMode = 'peak' | 'measured' | { readonly flopsPerSecond: number };
 
@@ -14,4 +16,86 @@ export interface Saturation {
   readonly threshold: number;
   /** The formula with its numbers, a line to print. */
   readonly arithmetic: string;
+}
+
+/** The batch with the most work that an engine takes. */
+export interface LargestBatch {
+  readonly tokens: number;
+  /** True FLOPs of it as one prompt, which is when it has the most of them. */
+  readonly flops: number;
+}
+
+/** What was measured of an engine at its start, see `EngineInfo`. */
+export interface EngineRates {
+  readonly gatherMs: number;
+  readonly peakFlopsPerSecond: number;
+  readonly measuredFlopsPerSecond: number;
+}
+
+export interface SaturationInput {
+  /** At least one. The slowest gather and the slowest rate of them count. */
+  readonly engines: readonly EngineRates[];
+  readonly moeLayers: number;
+  readonly mode: SaturationMode;
+  /** At least 1: the margin for what was measured too low. */
+  readonly gamma: number;
+  readonly largestBatch: LargestBatch;
+}
+
+/**
+ * T_batch = moeLayers * t_EP * F * gamma. The transfer is per layer and what the frontend counts is per batch, hence the factor of layers.
+ * @throws InputError for a gamma below 1, or a rate that is no number above zero
+ */
+export function saturate({ engines, moeLayers, mode, gamma, largestBatch }: SaturationInput): Saturation {
+  if (!(gamma >= 1 && Number.isFinite(gamma))) throw new InputError('--gamma', '', `${gamma}; expected a number of at least 1`);
+  const gatherMs = Math.max(...engines.map((engine) => engine.gatherMs));
+  const { flopsPerSecond, rate } = rateOf(mode, engines);
+  if (!(flopsPerSecond > 0 && Number.isFinite(flopsPerSecond))) throw new InputError('--saturation', '', `a rate of ${flopsPerSecond} FLOP/s (${rate}); expected one above zero`);
+  const threshold = saturationThreshold(moeLayers, gatherMs, flopsPerSecond, gamma);
+  const arithmetic = [
+    `T = ${moeLayers} MoE ${moeLayers === 1 ? 'layer' : 'layers'} x ${digits(gatherMs)} ms x ${withUnit(flopsPerSecond, 'FLOP/s')} (${rate}) x ${digits(gamma)} = ${withUnit(threshold, 'FLOP')}`,
+    threshold === 0 ? 'nothing is gathered, no batch has to wait' : `about ${tokensOf(threshold, largestBatch)} tokens of ${largestBatch.tokens}`,
+  ].join(', ');
+  return { gatherMs, moeLayers, flopsPerSecond, rate, gamma, threshold, arithmetic };
+}
+
+function rateOf(mode: SaturationMode, engines: readonly EngineRates[]): Pick<Saturation, 'flopsPerSecond' | 'rate'> {
+  if (mode === 'peak') return { rate: mode, flopsPerSecond: Math.min(...engines.map(({ peakFlopsPerSecond }) => peakFlopsPerSecond)) };
+  if (mode === 'measured') return { rate: mode, flopsPerSecond: Math.min(...engines.map(({ measuredFlopsPerSecond }) => measuredFlopsPerSecond)) };
+  return { rate: 'given', flopsPerSecond: mode.flopsPerSecond };
+}
+
+/** Tokens of a batch of so many FLOPs, at the largest batch's FLOPs per token. */
+const tokensOf = (flops: number, { tokens, flops: most }: LargestBatch): number => Math.ceil((flops / most) * tokens);
+
+/** What to tell where no batch can reach T, so that every pass waits for its gathers; null where one can. */
+export function saturationWarning({ threshold }: Pick<Saturation, 'threshold'>, largestBatch: LargestBatch): string | null {
+  if (largestBatch.flops >= threshold) return null;
+  return `a batch of ${largestBatch.tokens} tokens has at most ${withUnit(largestBatch.flops, 'FLOP')}, below T = ${withUnit(threshold, 'FLOP')}: `
+    + `compute cannot hide the gathers; it takes --batch-tokens of about ${tokensOf(threshold, largestBatch)}`;
+}
+
+const SCALES = { '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15 } as const;
+const RATE = /^(\d+(?:\.\d+)?(?:[eE]\+?\d+)?)\s*(?:([kMGTP]?)FLOP(?:S|s|\/s))?$/;
+
+/**
+ * `peak`, `measured`, or FLOP/s: `1.5TFLOPS`, `16GFLOP/s`, `2e12`.
+ * @throws InputError naming --saturation and the forms expected
+ */
+export function parseSaturation(text: string): SaturationMode {
+  const wanted = text.trim();
+  if (wanted === 'peak' || wanted === 'measured') return wanted;
+  const [, number, prefix = ''] = RATE.exec(wanted) ?? [];
+  const flopsPerSecond = Number(number) * SCALES[prefix as keyof typeof SCALES];
+  if (flopsPerSecond > 0 && Number.isFinite(flopsPerSecond)) return { flopsPerSecond };
+  throw new InputError('--saturation', '', `${JSON.stringify(text)} is no rate; expected peak, measured, or FLOP/s above zero such as 1.5TFLOPS, 16GFLOP/s or 2e12`);
+}
+
+/** At most three significant digits, and no exponent. */
+const digits = (value: number): string => String(value >= 1000 ? Math.round(value) : Number(value.toPrecision(3)));
+
+/** `741e6` -> `741 MFLOP`. */
+function withUnit(value: number, unit: string): string {
+  const [prefix, scale] = Object.entries(SCALES).findLast(([, scale]) => Number(value.toPrecision(3)) >= scale) ?? ['', 1];
+  return `${digits(value / scale)} ${prefix}${unit}`;
 }
