@@ -2,7 +2,7 @@
 import { MAX_RANKS } from '../collective/partition.ts';
 import { sweepStaleSegments } from '../collective/segment-files.ts';
 import { InputError } from '../errors.ts';
-import { checkOffload } from '../strategy/index.ts';
+import { checkKv, checkOffload } from '../strategy/index.ts';
 import { jointPasses, splitIntoBatches, type Batch, type JointPass } from './batching.ts';
 import { batchTokensOf, jointKind, jointShape } from './joint.ts';
 import type { Tuning } from './messages.ts';
@@ -13,11 +13,12 @@ import { World } from './world.ts';
 const NO_LOGITS = new Float32Array(0);
 
 /** @throws InputError for what no world can be */
-export function checkOptions({ ranks, strategy, offloadLayers = 0 }: ClusterOptions): void {
+export function checkOptions({ ranks, strategy, offloadLayers = 0, kv = 'layer' }: ClusterOptions): void {
   if (!Number.isInteger(ranks) || ranks < 1 || ranks > MAX_RANKS) {
     throw new InputError('--ranks', '', `${ranks} ranks asked for; expected a whole number from 1 to ${MAX_RANKS}`);
   }
   checkOffload(strategy, { settings: { offloadLayers } });
+  checkKv(strategy, kv);
 }
 
 /**

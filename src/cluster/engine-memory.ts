@@ -1,6 +1,7 @@
 /** The parts of device memory that are not experts, computed from the configuration: attention and workspace (paper section 2). */
-import { expertLayout, kvBlocks, scoringBytes, scoringDemand, widerScoring, workspaceBytes, type Capacity, type KvMode, type ScoringCapacity } from '../engine/index.ts';
+import { expertLayout, kvBlocks, prefixCacheBytes, scoringBytes, scoringDemand, widerScoring, workspaceBytes, type Capacity, type KvMode, type ScoringCapacity } from '../engine/index.ts';
 import type { ModelConfig } from '../model/types.ts';
+import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
 import { CELL, packedBytes, padTo, type PackedDtype } from '../runtime/layout.ts';
 import type { KernelPlan } from '../runtime/plan.ts';
 import type { MemoryPart } from '../strategy/memory.ts';
@@ -47,6 +48,11 @@ export function splitMemory(parts: Readonly<Record<string, number>>, timestamps:
   ];
 }
 
+/** The pool of cached prefixes; no part where there is none. */
+export function prefixMemory(config: ModelConfig, plan: KernelPlan, cacheBlocks: number): MemoryPart[] {
+  return cacheBlocks === 0 ? [] : [{ name: 'prefix cache', where: 'device', bytes: prefixCacheBytes(config, plan, cacheBlocks) }];
+}
+
 /** What a stage of a pipeline takes beside its weights: as an engine that stands alone, and rows on their way. */
 export function stageMemory(demand: readonly MemoryPart[], parts: Readonly<Record<string, number>>, passesInFlight: number): MemoryPart[] {
   const rows = parts['wire rows'] ?? 0;
@@ -65,9 +71,17 @@ const ROPE_STEP = 1024;
 /** What of a batch decides on its memory; `scored` positions of each sequence, none by default. */
 type DemandingBatch = Pick<RankBatch, 'sequences' | 'candidates'> & { readonly scored?: readonly number[]; readonly top?: number };
 
+/** What a pass held where that depends on what was cached, as its plan has it. */
+export interface PlannedPass {
+  /** Tokens that were computed. */
+  readonly tokens: number;
+  readonly blocks: number;
+  readonly cachedTokens: readonly number[];
+}
+
 /** The largest batch so far, from which the workspace's size follows. */
 export class WorkspaceDemand {
-  #capacity: Capacity = { batchTokens: 0, sequences: 0, askedRows: 0, candidates: 0, chunkTokens: 0, blocks: 0 };
+  #capacity: Required<Capacity> = { batchTokens: 0, sequences: 0, askedRows: 0, candidates: 0, chunkTokens: 0, blocks: 0, cachedBlocks: 0 };
   #positions = 0;
   #scoring: ScoringCapacity = { positions: 0, words: 0 };
   /** Bytes of one batch's results. */
@@ -84,11 +98,13 @@ export class WorkspaceDemand {
     private readonly maxBindingBytes = Infinity,
   ) {}
 
-  add({ sequences, candidates, scored = [], top = 0 }: DemandingBatch): void {
+  /** @param planned where prefixes are cached; elsewhere all follows from the lengths */
+  add({ sequences, candidates, scored = [], top = 0 }: DemandingBatch, planned?: PlannedPass): void {
     if (sequences.length === 0) return;
     const lengths = sequences.map(({ length }) => length);
     const asked = lengths.reduce((sum, _, i) => sum + Math.max(1, scored[i] ?? 0), 0);
-    const batchTokens = lengths.reduce((sum, length) => sum + length, 0);
+    const batchTokens = planned?.tokens ?? lengths.reduce((sum, length) => sum + length, 0);
+    const cachedTokens = planned?.cachedTokens.reduce((sum, tokens) => sum + tokens, 0) ?? 0;
     const old = this.#capacity;
     this.#capacity = {
       batchTokens: Math.max(old.batchTokens, batchTokens),
@@ -96,7 +112,8 @@ export class WorkspaceDemand {
       askedRows: Math.max(old.askedRows, asked),
       candidates: Math.max(old.candidates, candidates?.length ?? this.config.vocabSize),
       chunkTokens: Math.max(old.chunkTokens, Math.min(this.chunkTokens, padTo(batchTokens, 64))),
-      blocks: Math.max(old.blocks, kvBlocks(lengths, this.chunkTokens, this.kv)),
+      blocks: Math.max(old.blocks, planned?.blocks ?? kvBlocks(lengths, this.chunkTokens, this.kv)),
+      cachedBlocks: Math.max(old.cachedBlocks, cachedTokens / BLOCK_TOKENS),
     };
     this.#positions = Math.max(this.#positions, ...lengths);
     const scoring = scoringDemand({ sequences: scored.map((positions) => ({ scored: positions })), top }, this.config);

@@ -1,6 +1,6 @@
 /** Passes of a rank whose experts come by weight (or are all there): a batch of its own, a stream of slots. */
 import { askedRows } from '../engine/batch.ts';
-import { createEngine, expertLayout, packExpert, type Engine, type EngineOptions, type PassResult, type Sequence } from '../engine/index.ts';
+import { createEngine, expertLayout, packExpert, type Engine, type EngineOptions, type Sequence } from '../engine/index.ts';
 import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
 import { InputError } from '../errors.ts';
 import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
@@ -11,12 +11,8 @@ import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
 import type { BackendHooks, BatchRoom, LinkStats, RankBatch, RankOutput } from './backend.ts';
 import { computeEvents } from './compute-trace.ts';
 import { DeviceClock } from './device-clock.ts';
-import { WorkspaceDemand, weightMemory } from './engine-memory.ts';
-import type { CacheEvents } from './engine-pool.ts';
+import { prefixMemory, WorkspaceDemand, weightMemory } from './engine-memory.ts';
 import { bestRate, MEASURED_PASSES, measuredSequences, WARM_PASSES, WARM_TOKENS, type Runner, type RunnerContext } from './runner.ts';
-
-/** With a prefix cache, or without. */
-type AnyResult = PassResult & { readonly cachedTokens?: readonly number[]; readonly cache?: CacheEvents };
 
 /** What `prepare` makes. */
 interface Prepared {
@@ -89,6 +85,7 @@ export class StreamRunner implements Runner {
     await this.forward({ sequences, candidates: null });
     this.takeStats();
     await this.forward({ sequences, candidates: Uint32Array.of(0) });
+    await this.#ready.engine.clearCache();
     this.#link = NOTHING;
   }
 
@@ -98,6 +95,7 @@ export class StreamRunner implements Runner {
       const { flops } = await this.forward({ sequences: measuredSequences(tokens, pass, this.context.weights.config), candidates: Uint32Array.of(0) });
       return flops;
     });
+    await this.#ready.engine.clearCache();
     this.takeStats();
     this.#link = NOTHING;
     return rate;
@@ -105,7 +103,7 @@ export class StreamRunner implements Runner {
 
   room(): BatchRoom {
     const { engine } = this.#ready;
-    return { maxBatchBlocks: Math.floor(engine.maxBatchTokens / BLOCK_TOKENS), cacheBlocks: (engine as { cacheBlocks?: number }).cacheBlocks ?? 0 };
+    return { maxBatchBlocks: Math.floor(engine.maxBatchTokens / BLOCK_TOKENS), cacheBlocks: engine.cacheBlocks };
   }
 
   async forward(batch: RankBatch): Promise<RankOutput> {
@@ -135,8 +133,8 @@ export class StreamRunner implements Runner {
       return { logits: new Float32Array(0), width, flops: 0, expertRows: 0, engine: {} };
     }
     const asked = batch.sequences.map((tokens, i): Sequence => ({ tokens, scored: batch.scored?.[i] ?? 0 }));
-    const { logits, stats, ...rest }: AnyResult = await engine.forward({ sequences: asked, candidates: batch.candidates, top: batch.top ?? 0 }, stream);
-    demand.add(batch);
+    const { logits, stats, ...rest } = await engine.forward({ sequences: asked, candidates: batch.candidates, top: batch.top ?? 0 }, stream);
+    demand.add(batch, engine.kv === 'cache' ? { ...stats, cachedTokens: rest.cachedTokens } : undefined);
     await this.#traceCompute(engine);
     const { flops, startMs, endMs, tokens } = stats;
     const rows = asked.reduce((sum, sequence) => sum + askedRows(sequence), 0);
@@ -190,7 +188,8 @@ export class StreamRunner implements Runner {
   memory(): MemoryRow[] {
     const { gpu, setup, weights, dtype } = this.context;
     const experts = expertMemory(this.strategy, { geometry: this.geometry, rank: setup.rank, bankBytes: gpu.maxBindingBytes, settings: this.#settings });
-    return compareMemory([...weightMemory(weights.config, dtype), ...experts, ...this.#ready.demand.parts()], gpu.memory.byPart());
+    const { engine, demand } = this.#ready;
+    return compareMemory([...weightMemory(weights.config, dtype), ...experts, ...prefixMemory(weights.config, engine.plan, engine.cacheBlocks), ...demand.parts()], gpu.memory.byPart());
   }
 
   async close(): Promise<void> {

@@ -24,17 +24,18 @@ function damagePublished(position: number): void {
   };
 }
 
-/** First tokens at which a rank refuses the batch, fails, dies, or hangs. */
-export const OMENS = { refuse: 900_001, fail: 900_002, die: 900_003, hang: 900_004 } as const;
+/** First tokens at which a rank refuses the batch, fails, dies, hangs, or waits until the file `gate` is there. */
+export const OMENS = { refuse: 900_001, fail: 900_002, die: 900_003, hang: 900_004, wait: 900_005 } as const;
 /** The "vocabulary": larger tokens are refused before a rank hears of them. */
 export const VOCABULARY = 1_000_000;
 
-function heed({ sequences }: RankBatch): void {
+async function heed({ sequences }: RankBatch, gate = ''): Promise<void> {
   const first = new Set(sequences.map(([token]) => token));
   if (first.has(OMENS.refuse)) throw new InputError('batch', 'tokens', 'are too many for this device');
   if (first.has(OMENS.fail)) throw new Error('failed by order');
   if (first.has(OMENS.die)) process.kill(process.pid, 'SIGKILL');
   if (first.has(OMENS.hang)) Atomics.wait(cell, 0, 0);
+  while (first.has(OMENS.wait) && !existsSync(gate)) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 /** Of each scored position: its token as both logits, so that a test knows where it comes from. */
@@ -48,8 +49,8 @@ function scoresOf({ sequences, scored = [], top = 0 }: RankBatch) {
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
 export const openBackend: OpenBackend = async (setup, hooks) => {
-  const { slowMs = 1, failAt, failRank, hangAt, experts = 5, damageAt, since } = setup.engine as {
-    slowMs?: number; failAt?: string; failRank?: number; hangAt?: string; experts?: number; damageAt?: number; since?: string;
+  const { slowMs = 1, failAt, failRank, hangAt, experts = 5, damageAt, since, gate } = setup.engine as {
+    slowMs?: number; failAt?: string; failRank?: number; hangAt?: string; experts?: number; damageAt?: number; since?: string; gate?: string;
   };
   if (damageAt !== undefined && failRank === setup.rank) damagePublished(damageAt);
   const step = async (name: string): Promise<void> => {
@@ -93,7 +94,7 @@ export const openBackend: OpenBackend = async (setup, hooks) => {
     forward: async (batch, pass) => {
       const { sequences, candidates, lengths = [] } = batch;
       const startMs = performance.now();
-      heed(batch);
+      await heed(batch, gate);
       await step('forward');
       await new Promise((resolve) => setTimeout(resolve, slowMs));
       hooks.trace({ track: 'compute', name: 'pass', startMs, durationMs: performance.now() - startMs, layer: 0, pass });

@@ -1,0 +1,43 @@
+/** Pools of ranks without a device, and what tests do with them. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll } from 'vitest';
+import { launchEnginePool, type EngineInfo, type EnginePool, type EnginePoolOptions, type PassWork } from '../../src/cluster/index.ts';
+
+const FAKE = new URL('./fake-backend.ts', import.meta.url).href;
+const WAIT_MS = 30_000;
+
+export const fakePool = (rest: Partial<EnginePoolOptions> = {}): Promise<EnginePool> => launchEnginePool({
+  model: { kind: 'random', preset: 'none', seed: 0 }, ranks: 3, strategy: 'asyncep', backendModule: FAKE, restartPauseMs: 20, ...rest,
+});
+
+/** Sequences of two tokens each, the first of which is told. */
+export const work = (...first: number[]): PassWork => ({ sequences: first.map((token) => ({ tokens: Uint32Array.of(token, 1) })), candidates: Uint32Array.of(1, 2) });
+
+/** What fake ranks answer: first tokens of the sequences, as logits. */
+export const firstTokens = (logits: Float32Array): number[] => Array.from({ length: logits.length / 5 }, (_, row) => logits[5 * row] as number);
+
+export const problem = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'none', (error: Error) => `${error.name}: ${error.message}`);
+
+/** @throws when it does not come true in time */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  for (const end = performance.now() + WAIT_MS; !condition(); await sleep(10)) if (performance.now() > end) throw new Error(`it did not come true in time that ${what}`);
+}
+
+export const allReady = (pool: EnginePool): Promise<void> => until(() => pool.engines.every(({ state }) => state === 'ready'), 'all engines are ready');
+
+/** What listeners hear of each engine, in its order: `lost: rank 1: ...`, `starting`, `ready`. */
+export function changesOf(pool: EnginePool): (engine: number) => string[] {
+  const heard: { readonly info: EngineInfo; readonly text: string }[] = [];
+  pool.onChange((info, error) => heard.push({ info, text: error === undefined ? info.state : `${info.state}: ${error.message}` }));
+  return (engine) => heard.filter(({ info }) => info.engine === engine).map(({ text }) => text);
+}
+
+/** Files that tests make so that something happens in a rank. */
+export function signals(): { path(name: string): string; give(name: string): void } {
+  const folder = mkdtempSync(join(tmpdir(), 'asyncep-signals-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  return { path: (name) => join(folder, name), give: (name) => writeFileSync(join(folder, name), '') };
+}
