@@ -48,7 +48,7 @@ describe('/v1/completions', () => {
     const { choices: [choice] } = await complete({ prompt, echo: true, logprobs: 1, max_tokens: 0 });
     expect(choice.text).toBe(prompt);
     expect(choice.logprobs.tokens).toEqual(tokens.map(text));
-    expect(choice.logprobs.token_logprobs).toEqual(tokens.map((token, i) => (i === 0 ? null : expect.closeTo(logprob(tokens.slice(0, i), token), 5))));
+    expect(choice.logprobs.token_logprobs).toEqual([null, ...tokens.slice(1).map((token, i) => expect.closeTo(logprob(tokens.slice(0, i + 1), token), 5))]);
     expect(choice.logprobs.top_logprobs[0]).toBeNull();
     choice.logprobs.text_offset.forEach((at: number, i: number) => expect(prompt.slice(at)).toMatch(new RegExp(`^${text(tokens[i]!)}`)));
   });
@@ -79,7 +79,8 @@ describe('/v1/completions', () => {
       fc.array(fc.nat(4095), { minLength: 1, maxLength: 6 }), fc.array(fc.oneof(fc.nat(4095), fc.constant(-1)), { minLength: 1, maxLength: 4 }),
       async (context, drawn) => {
         // -1: the likeliest token there, so that greedy continuations are drawn as well.
-        const whole = drawn.reduce<number[]>((prefix, token) => [...prefix, token === -1 ? fakeTop(prefix, 1)[0]! : token], context);
+        const whole = [...context];
+        for (const token of drawn) whole.push(token === -1 ? fakeTop(whole, 1)[0]! : token);
         const { choices: [choice] } = await complete({ prompt: [whole], echo: true, logprobs: 1, max_tokens: 1, temperature: 0, seed: 1234 });
         const { sum, greedy } = harness(choice, context.length);
         const behind = [...whole.keys()].slice(context.length);
@@ -139,7 +140,7 @@ describe('/v1/completions', () => {
       logit_bias: is not supported; expected none
       logprobs: expected at most 20, got 21
       logprobs: expected a number, got true
-      stop: expected a text, got a list
+      stop: [0]: expected a text, got 1
       prompt: expected a text, a list of texts, a list of tokens, or a list of lists of tokens; got an empty list
       prompt: [0][0]: expected a token, a whole number from 0, got "a"
       prompt: [1]: expected a token, a whole number from 0, got "a"

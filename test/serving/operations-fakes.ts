@@ -44,6 +44,7 @@ export function fakeNormalizer(prefix: ArrayLike<number>): number {
 
 /** The likeliest tokens after a prefix, the smaller first among equals. */
 export function fakeTop(prefix: ArrayLike<number>, count: number): number[] {
+  if (count === 0) return [];
   const hash = prefixHash(prefix, prefix.length);
   const logits = Array.from({ length: config.vocabSize }, (_, token) => logitAt(hash, token));
   return [...logits.keys()].sort((a, b) => logits[b]! - logits[a]! || a - b).slice(0, count);

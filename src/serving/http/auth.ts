@@ -4,8 +4,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { failure, INVALID } from '../operations/failure.ts';
 import { sendFailure } from './errors.ts';
 
-/** What orchestrators poll without a key. */
-const FREE_PATHS = new Set(['/health', '/ready']);
+/** What orchestrators poll without a key, and the status page, which asks for the key by itself. */
+const FREE_PATHS = new Set(['/', '/health', '/ready']);
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 

@@ -1,5 +1,6 @@
 /** Whatever goes wrong on the way of a request becomes an error in OpenAI's shape. */
 import type { FastifyError, FastifyReply } from 'fastify';
+import { AsyncepError } from '../../errors.ts';
 import { failure, failureOf, INVALID, type Failure } from '../operations/failure.ts';
 
 /** What Fastify itself refuses. Its messages are for the programmer of a server; these are for its users. */
@@ -17,8 +18,9 @@ function frameworkFailure({ code, statusCode = 500, message }: FastifyError): Fa
 export const httpFailure = (error: unknown): Failure =>
   (isFrameworkError(error) ? frameworkFailure(error) : null) ?? failureOf(error);
 
+// Fastify puts a code of its own on our errors, too.
 const isFrameworkError = (error: unknown): error is FastifyError =>
-  error instanceof Error && typeof (error as Partial<FastifyError>).code === 'string' && (error as FastifyError).code.startsWith('FST_');
+  error instanceof Error && !(error instanceof AsyncepError) && typeof (error as Partial<FastifyError>).code === 'string' && (error as FastifyError).code.startsWith('FST_');
 
 /** Sends a failure. */
 export function sendFailure(reply: FastifyReply, { status, retryAfter, body }: Failure): FastifyReply {

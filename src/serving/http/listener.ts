@@ -36,6 +36,9 @@ export interface Listener {
 /** Connections that may wait to be accepted; the system caps it (net.core.somaxconn). */
 const BACKLOG = 4096;
 
+/** How often connections are looked at for requests that do not come to their end. */
+const CHECK_MS = 5000;
+
 const STARTING = failure(503, 'service_unavailable_error', 'the server is loading its model', { code: 'starting', retryAfter: 5 });
 
 /** Before the model is there. */
@@ -53,9 +56,9 @@ function write(response: ServerResponse, status: number, body: object): void {
 }
 
 /** The answer to what is no HTTP at all, or comes too slowly. */
-function refuse(error: NodeJS.ErrnoException, socket: Socket & { readonly _httpMessage?: ServerResponse | null }): void {
-  // An answer that is being written would be garbled; Node's own handler looks at the same field.
-  if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent === true) return void socket.destroy(error);
+function refuse(error: NodeJS.ErrnoException, socket: Socket, last: ServerResponse | undefined): void {
+  const midway = last !== undefined && last.headersSent && !last.writableFinished; // two answers would mingle
+  if (error.code === 'ECONNRESET' || !socket.writable || midway) return void socket.destroy(error);
   const { status, body } = refusalOf(error.code);
   const text = JSON.stringify(body);
   const reasons: Record<number, string> = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' };
@@ -91,19 +94,22 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   let current = starting;
   let underWay = 0;
   let whenIdle: (() => void)[] = [];
+  /** The latest answer on each connection. */
+  const last = new WeakMap<Socket, ServerResponse>();
   const ended = (): void => {
     if (--underWay > 0) return;
     for (const tell of whenIdle) tell();
     whenIdle = [];
   };
-  const server = createServer({ requestTimeout, headersTimeout: requestTimeout, keepAliveTimeout, noDelay: true }, (request, response) => {
+  const server = createServer({ requestTimeout, headersTimeout: requestTimeout, connectionsCheckingInterval: Math.min(requestTimeout, CHECK_MS), keepAliveTimeout, noDelay: true }, (request, response) => {
+    last.set(request.socket, response);
     if (request.method === 'POST') {
       underWay++;
       response.once('close', ended);
     }
     current(request, response);
   });
-  server.on('clientError', refuse);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(error, socket as Socket, last.get(socket as Socket)));
   await listen(server, options);
   return {
     url: urlOf(server.address() as AddressInfo),

@@ -8,7 +8,7 @@ import { InputError } from '../../errors.ts';
 import type { ServingAnswer } from '../requests.ts';
 import { askAll, checkModel, header, headerOf, modelField, prepare, promptTokens, usageOf, usageSchema } from './asking.ts';
 import { completionLogprobs, logprobsSchema, scoredPrompt, topAt, type ScoredToken } from './completion-logprobs.ts';
-import { promptList, promptsField, type PromptField } from './fields.ts';
+import { promptList, promptsField, textOrTexts, type PromptField } from './fields.ts';
 import type { Operation, OperationContext, ServedModel } from './operation.ts';
 import { tokenTexts } from './token-texts.ts';
 
@@ -23,7 +23,7 @@ const body = z.object({
   n: z.int().nullish().describe('1.'),
   best_of: z.int().nullish().describe('1.'),
   seed: z.int().nullish().describe('Has no effect: nothing is drawn.'),
-  stop: z.union([z.string(), z.array(z.string()).max(64)], { error: 'expected a text or a list of at most 64 texts' }).nullish().describe('The answer ends before the first of these.'),
+  stop: textOrTexts('The answer ends before the first of these.', 0).nullish(),
   stream: z.boolean().nullish().describe('false.'),
   suffix: z.string().nullish().describe('Not supported.'),
   presence_penalty: z.number().nullish().describe('0.'),

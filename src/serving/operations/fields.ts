@@ -90,12 +90,12 @@ function textsProblem(value: unknown, least: number, most: number): string | nul
 export const textsField = (description: string, least: number, most: number): z.ZodType<readonly string[]> =>
   checked((value) => textsProblem(value, least, most), { type: 'array', minItems: least, maxItems: most, items: { type: 'string' }, description });
 
-/** A text, or a list of at least one. */
-export const textOrTexts = (description: string): z.ZodType<string | readonly string[]> => checked((value) => {
+/** A text, or a list of at least `least`. */
+export const textOrTexts = (description: string, least = 1): z.ZodType<string | readonly string[]> => checked((value) => {
   if (isText(value)) return null;
-  if (!Array.isArray(value) || value.length === 0) return `expected a text or a list of texts, got ${show(value)}`;
+  if (!Array.isArray(value) || value.length < least) return `expected a text or a list of texts, got ${show(value)}`;
   return firstWrong(value, isText, 'a text');
-}, { anyOf: [{ type: 'string' }, textsSchema], description });
+}, { anyOf: [{ type: 'string' }, { ...textsSchema, minItems: least }], description });
 
 /** A document as clients of rerankers send it. */
 export type DocumentField = string | { readonly text: string };
