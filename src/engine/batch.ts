@@ -70,6 +70,8 @@ export interface PackedBatch {
   readonly kvSlots: Uint32Array;
   /** KV blocks that there must be. */
   readonly blocks: number;
+  /** Blocks of cached prefixes, each as often as a sequence has it. */
+  readonly cachedBlocks: number;
   /** Block ids of each sequence in turn. */
   readonly blockTable: Uint32Array;
   readonly chunks: readonly Chunk[];
@@ -257,6 +259,7 @@ export function packBatch({ sequences }: Batch, assignment: BlockAssignment, chu
   });
   return {
     totalTokens, sequences: sequences.length, tokens, positions, kvSlots, blocks, blockTable: table, attendedKeys,
+    cachedBlocks: placed.reduce((sum, { position }) => sum + position, 0) / BLOCK_TOKENS,
     askedRows: placed.reduce((sum, { asked }) => sum + asked, 0), answerRows: Uint32Array.from(placed, ({ firstRow, asked }) => firstRow + asked - 1),
     ...cutChunks(placed, totalTokens, chunkTokens, attentionRows),
   };

@@ -1,4 +1,4 @@
-/** One forward pass on one device: a packed batch in, the logits of the asked candidates out. */
+/** One forward pass on one device: a packed batch in, the logits of the asked candidates and the scores of the asked positions out. */
 import { InputError } from '../errors.ts';
 import type { ModelConfig, ModelWeights } from '../model/types.ts';
 import type { GpuDevice } from '../runtime/device.ts';
@@ -7,13 +7,16 @@ import type { PackedDtype } from '../runtime/layout.ts';
 import { attentionRows, defaultPlan, type KernelPlan } from '../runtime/plan.ts';
 import { Recorder } from '../runtime/recorder.ts';
 import { Timestamps, type DeviceInterval } from '../runtime/timestamps.ts';
+import type { EngineOptions, PassResult } from './pass-result.ts';
 import type { SlotStream } from './slot-stream.ts';
-import { checkBatch, packBatch, type Batch, type Chunk, type PackedBatch, type TokenScores } from './batch.ts';
+import { checkBatch, packBatch, type Batch, type Chunk, type PackedBatch } from './batch.ts';
 import { expertLayout, type ExpertLayout } from './expert-layout.ts';
 import { keysSeen } from './keys-seen.ts';
 import { recordAttention, recordExperts, recordKeysValues, recordLastQueries, slice, slotExperts, type ExpertSource, type LayerContext } from './layer.ts';
-import { assignBlocks, type KvMode } from './kv-blocks.ts';
+import { assignBlocks, type BlockAssignment, type KvMode } from './kv-blocks.ts';
 import { denseExperts, headFlops, logitsPerSequence, positionsOf, recordEmbedding, recordHead, residualRows, uploadInputs } from './pass-parts.ts';
+import { NO_CACHE_EVENTS } from './prefix/cache-events.ts';
+import { PrefixKv } from './prefix/prefix-kv.ts';
 import { Readback } from './readback.ts';
 import { RopeTable } from './rope-table.ts';
 import { recordTile, Scoring } from './scores.ts';
@@ -21,41 +24,6 @@ import { StageMail, type StageLinks } from './stage.ts';
 import { uploadWeights, type DeviceLayer, type DeviceWeights } from './weights.ts';
 import { rowBytes } from '../runtime/kernels/exchange.ts';
 import { fitChunk, maxBatchTokens, maxKvBlocks, Workspace, type Capacity } from './workspace.ts';
-
-export interface EngineOptions {
-  /** Kernel variants; {@link defaultPlan} otherwise. */
-  readonly plan?: KernelPlan;
-  /** Element type of weights on the device and in the stream of experts; as stored in the checkpoint otherwise. */
-  readonly weightDtype?: PackedDtype;
-  /** Most tokens of a chunk (bounds activation memory); made smaller where a binding would not hold it. */
-  readonly chunkTokens?: number;
-  /** How long keys and values are kept: `layer` (default), or `none`, the KV-cache-free mode; the logits are the same to the bit. */
-  readonly kv?: KvMode;
-  /** Measures every layer on the device's clock (where it has timestamps). */
-  readonly timestamps?: boolean;
-  /** The engine is one stage of a pipeline: `weights` are its layers. */
-  readonly stage?: StageLinks;
-  readonly onLayerLoaded?: (done: number, of: number) => void;
-}
-
-export interface PassStats {
-  readonly pass: number;
-  readonly tokens: number;
-  readonly sequences: number;
-  /** True FLOPs that were computed. */
-  readonly flops: number;
-  /** Host clock: from the call to the logits. */
-  readonly startMs: number;
-  readonly endMs: number;
-}
-
-export interface PassResult {
-  /** [sequences, candidates] (or the whole vocabulary), of each sequence's last position. */
-  readonly logits: Float32Array;
-  /** Of all scored positions; null when there are none. */
-  readonly scores: TokenScores | null;
-  readonly stats: PassStats;
-}
 
 type Answer = Pick<PassResult, 'logits' | 'scores'>;
 
@@ -74,6 +42,7 @@ export class Engine {
   private readonly readback: Readback;
   private readonly scoring: Scoring;
   private readonly stage: StageMail | undefined;
+  private readonly prefix: PrefixKv | undefined;
   private workspace: Workspace | undefined;
   private passes = 0;
   /** What labels of the pass being recorded begin with: stages of a pipeline tell which pass of all it is. */
@@ -90,6 +59,7 @@ export class Engine {
     weightDtype: PackedDtype,
     timestamps: boolean,
     stage: StageLinks | undefined,
+    prefixCacheBytes: number,
   ) {
     this.expertLayout = expertLayout(config, weightDtype);
     this.stage = stage && new StageMail(gpu, stage);
@@ -98,6 +68,7 @@ export class Engine {
     this.rope = new RopeTable(gpu, config);
     this.readback = new Readback(gpu);
     this.scoring = new Scoring(gpu, config);
+    this.prefix = kv === 'cache' ? new PrefixKv(gpu, config, plan, prefixCacheBytes) : undefined;
   }
 
   /** Uploads the weights that every rank holds. @throws InputError when the model has a shape the kernels cannot run */
@@ -107,10 +78,11 @@ export class Engine {
     const plan = options.plan ?? defaultPlan(gpu);
     const dtype = options.weightDtype ?? storedDtype(config);
     const chunkTokens = fitChunk(config, plan, options.chunkTokens ?? DEFAULT_CHUNK_TOKENS, gpu.maxBindingBytes);
-    const { stage } = options;
+    const { stage, kv = 'layer' } = options;
+    if (stage && kv === 'cache') throw new InputError('engine', 'kv', 'a stage of a pipeline has no prefix cache; expected layer or none');
     const ends = { embedding: stage?.receive === undefined, head: stage?.send === undefined };
     const uploaded = await uploadWeights(gpu, weights, dtype, { ends, onLayer: options.onLayerLoaded });
-    const engine = new Engine(gpu, config, plan, chunkTokens, uploaded, options.kv ?? 'layer', dtype, options.timestamps ?? false, stage);
+    const engine = new Engine(gpu, config, plan, chunkTokens, uploaded, kv, dtype, options.timestamps ?? false, stage, options.prefixCacheBytes ?? 0);
     await engine.prepareKernels();
     return engine;
   }
@@ -157,6 +129,16 @@ export class Engine {
     return maxBatchTokens(config, plan, { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.device.limits.maxBufferSize }, kv);
   }
 
+  /** Blocks that the prefix cache keeps at most. */
+  get cacheBlocks(): number {
+    return this.prefix?.blocks ?? 0;
+  }
+
+  /** Forgets all prefixes, after the passes asked for so far. Passes do not tell of it: whoever knows what was there has to forget as well. */
+  clearCache(): Promise<void> {
+    return this.between(() => Promise.resolve(this.prefix?.clear()));
+  }
+
   /** @throws InputError when this device cannot hold the batch */
   private checkRoom({ totalTokens, blocks }: PackedBatch): void {
     const most = maxKvBlocks(this.config, this.plan, this.gpu.maxBindingBytes);
@@ -176,14 +158,13 @@ export class Engine {
     checkBatch(batch, this.config);
     if (this.stage && batch.sequences.some(({ scored = 0 }) => scored > 0)) throw new InputError('batch', 'scored', 'stages of a pipeline score no positions; expected asyncep, sync or resident');
     const startMs = performance.now();
-    if (batch.sequences.length === 0) return { ...NO_ANSWER, stats: { pass: this.passes, tokens: 0, sequences: 0, flops: 0, startMs, endMs: startMs } };
+    if (batch.sequences.length === 0) return { ...NO_ANSWER, cachedTokens: [], cache: NO_CACHE_EVENTS, stats: { pass: this.passes, tokens: 0, sequences: 0, blocks: 0, flops: 0, startMs, endMs: startMs } };
     const rows = this.receive(batch, number);
     const recorded = this.recording.then(() => this.record(batch, stream, number, rows));
     this.recording = recorded.catch(() => undefined);
-    const { pass, flops, tokens, answer } = await recorded;
+    const { answer, cachedTokens, cache, ...counts } = await recorded;
     const read = await answer();
-    const stats = { pass, tokens, sequences: batch.sequences.length, flops, startMs, endMs: performance.now() };
-    return { ...read, stats };
+    return { ...read, cachedTokens, cache, stats: { ...counts, sequences: batch.sequences.length, startMs, endMs: performance.now() } };
   }
 
   /** Rows from the stage before, asked for before their turn has come. */
@@ -208,8 +189,22 @@ export class Engine {
   }
 
   private async record(batch: Batch, stream: SlotStream, number: number, rows: Promise<GPUBuffer> | undefined) {
+    const { prefix } = this;
+    if (prefix === undefined) {
+      const recorded = await this.recordPass(batch, assignBlocks(batch.sequences.map(({ tokens }) => tokens.length), this.chunkTokens, this.kv), stream, number, rows);
+      return { ...recorded, cachedTokens: batch.sequences.map(() => 0), cache: NO_CACHE_EVENTS };
+    }
+    const plan = prefix.plan(batch.sequences);
+    try {
+      return { ...(await this.recordPass(batch, plan, stream, number, rows)), cachedTokens: plan.cached, cache: plan.events };
+    } catch (error) {
+      prefix.forget(plan);
+      throw error;
+    }
+  }
+
+  private async recordPass(batch: Batch, assignment: BlockAssignment, stream: SlotStream, number: number, rows: Promise<GPUBuffer> | undefined) {
     const pass = this.passes++;
-    const assignment = assignBlocks(batch.sequences.map((sequence) => sequence.tokens.length), this.chunkTokens, this.kv);
     const packed = packBatch(batch, assignment, this.chunkTokens, attentionRows(this.plan.attention));
     const inbox = await rows;
     this.label = this.stage ? `pass ${number} ` : '';
@@ -227,7 +222,7 @@ export class Engine {
     }
     const answer = this.recordEnd(ctx, batch, packed, number);
     stream.end();
-    return { pass, flops, tokens: packed.totalTokens, answer };
+    return { pass, flops, tokens: packed.totalTokens, blocks: packed.blocks, answer };
   }
 
   /** Logits and scores on their way back, or, in all but the last stage of a pipeline, the rows on their way to the next one. */
@@ -257,7 +252,7 @@ export class Engine {
     await this.scoring.reserve(batch);
     const need: Capacity = {
       batchTokens: packed.totalTokens, sequences: batch.sequences.length, askedRows: packed.askedRows, candidates: logitsPerSequence(this.config, batch.candidates),
-      blocks: packed.blocks, chunkTokens: Math.min(this.chunkTokens, Math.ceil(packed.totalTokens / 64) * 64),
+      blocks: packed.blocks, cachedBlocks: packed.cachedBlocks, chunkTokens: Math.min(this.chunkTokens, Math.ceil(packed.totalTokens / 64) * 64),
     };
     const old = this.workspace;
     if (old?.holds(need)) return old;
@@ -265,7 +260,7 @@ export class Engine {
     old?.destroy();
     this.workspace = undefined; // there may be no room for a larger one
     const keys = Object.keys(need) as (keyof Capacity)[];
-    const grown = Object.fromEntries(keys.map((key) => [key, Math.max(need[key], old?.capacity[key] ?? 0)])) as unknown as Capacity;
+    const grown = Object.fromEntries(keys.map((key) => [key, Math.max(need[key] ?? 0, old?.capacity[key] ?? 0)])) as unknown as Capacity;
     this.workspace = new Workspace(this.gpu, this.config, this.plan, grown);
     return this.workspace;
   }
@@ -281,8 +276,10 @@ export class Engine {
   private recordLayer(ctx: LayerContext, index: number, packed: PackedBatch, source: ExpertSource): void {
     const layer = this.weights.layers[index] as DeviceLayer;
     this.recorder.begin(`${this.label}layer ${index}`);
+    this.prefix?.recordRestores(ctx, index);
     if (!this.isLast || index < this.config.numHiddenLayers - 1) for (const chunk of packed.chunks) this.recordChunk(ctx, layer, chunk, packed, source);
     else this.recordLastLayer(ctx, layer, packed, source);
+    this.prefix?.recordStores(ctx, index);
     this.recorder.submit();
   }
 

@@ -4,11 +4,12 @@ import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
 /**
  * How long a block belongs to its sequence. `layer`: for the whole layer, so keys and values of the whole batch are held. `none` (the
  * KV-cache-free mode, paper section 2): until the chunk in which the sequence ends has gone through the layer's attention; blocks of
- * later chunks take its place, and what is held is one chunk and the sequences that reach into it from chunks before.
+ * later chunks take its place, and what is held is one chunk and the sequences that reach into it from chunks before. `cache`: for the layer,
+ * too, but sequences with the same prefix have the same blocks, and a cache keeps them for later batches; who plans that is prefix/.
  */
-export type KvMode = 'layer' | 'none';
+export type KvMode = 'cache' | 'layer' | 'none';
 
-export const KV_MODES = ['layer', 'none'] as const satisfies readonly KvMode[];
+export const KV_MODES = ['cache', 'layer', 'none'] as const satisfies readonly KvMode[];
 
 export interface BlockAssignment {
   /** Tokens of each sequence whose keys and values are there already, whole blocks; none by default. */
@@ -22,7 +23,7 @@ export interface BlockAssignment {
 }
 
 /**
- * Gives every sequence its blocks, chunk by chunk as its tokens come. That a block given back is written again needs no fence: the
+ * Gives every sequence blocks of its own, chunk by chunk as its tokens come. That a block given back is written again needs no fence: the
  * attention of a chunk is recorded before the keys and values of the next one, and the queue keeps the order.
  * @param lengths tokens of each sequence (at least 1), packed one after the other
  */

@@ -21,6 +21,8 @@ export interface Capacity {
   readonly chunkTokens: number;
   /** KV blocks, see kv-blocks.ts. */
   readonly blocks: number;
+  /** Blocks of cached prefixes, each as often as a sequence has it; none by default. */
+  readonly cachedBlocks?: number;
 }
 
 type Sizes = Readonly<Record<(typeof BUFFERS)[number], number>>;
@@ -48,7 +50,7 @@ export function workspaceSizes(config: ModelConfig, plan: KernelPlan, c: Capacit
   const chunks = Math.ceil(c.batchTokens / rows);
   const attentionTiles = Math.ceil(c.batchTokens / attentionRows(plan.attention)) + c.sequences + chunks * (TILE_ALIGN + 1);
   const lastTokens = c.askedRows + Math.max(0, Math.min(chunks, c.askedRows) - 1) * LAST_ALIGN;
-  const tableEntries = Math.floor(c.batchTokens / BLOCK_TOKENS) + c.sequences; // at most one partly filled block a sequence
+  const tableEntries = Math.floor(c.batchTokens / BLOCK_TOKENS) + c.sequences + (c.cachedBlocks ?? 0); // at most one partly filled block a sequence
   const kv = kvBytes(c.blocks, numKeyValueHeads, headDim, plan.operands.attention);
   return {
     tokens: c.batchTokens * WORD, positions: c.batchTokens * WORD, kvSlots: c.batchTokens * WORD, blockTable: tableEntries * WORD,
@@ -125,7 +127,7 @@ export class Workspace {
   }
 
   holds(need: Capacity): boolean {
-    return (Object.keys(need) as (keyof Capacity)[]).every((key) => need[key] <= this.capacity[key]);
+    return (Object.keys(need) as (keyof Capacity)[]).every((key) => (need[key] ?? 0) <= (this.capacity[key] ?? 0));
   }
 
   destroy(): void {

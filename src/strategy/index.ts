@@ -1,4 +1,6 @@
 /** The ways in which ranks share one model's experts. */
+import type { KvMode } from '../engine/index.ts';
+import { InputError } from '../errors.ts';
 import { createAsyncEP } from './asyncep.ts';
 import type { CountedStream, StreamContext } from './context.ts';
 import { checkOffload } from './offload.ts';
@@ -26,6 +28,13 @@ const definitions: Record<RowStrategy, RowStrategyDefinition> = { ep, 'dp-tp': d
 
 /** How a strategy splits the model; undefined where weights travel. */
 export const rowStrategy = (strategy: Strategy): RowStrategyDefinition | undefined => definitions[strategy as RowStrategy];
+
+/** @throws InputError for a prefix cache where ranks compute batches together */
+export function checkKv(strategy: Strategy, kv: KvMode): void {
+  if (kv !== 'cache' || rowStrategy(strategy) === undefined) return;
+  throw new InputError('--kv', 'cache', `under ${strategy} all ranks compute every batch together and know its rows from the lengths alone, whatever a rank has cached; ` +
+    `expected ${STREAM_STRATEGIES.join(', ')}, or --kv layer or none`);
+}
 
 const creators: Record<StreamStrategy, (context: StreamContext) => Promise<CountedStream>> = {
   asyncep: createAsyncEP,

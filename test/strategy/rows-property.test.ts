@@ -1,7 +1,6 @@
 /** Any small model, batch, number of ranks and setting: the logits are those of one device. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { KV_MODES } from '../../src/engine/kv-blocks.ts';
 import { DISPATCHES } from '../../src/engine/split/shape.ts';
 import { randomWeights } from '../../src/model/random-weights.ts';
 import type { ModelWeights } from '../../src/model/types.ts';
@@ -30,7 +29,7 @@ const models = fc.record({
 });
 const runs = fc.record({
   strategy: fc.constantFrom(...ROW_STRATEGIES), world: integer(1, 4), lengths: fc.array(fc.oneof(integer(1, 6), integer(1, 40)), { minLength: 1, maxLength: 7 }),
-  passes: integer(1, 2), dispatch: fc.constantFrom(...DISPATCHES), kv: fc.constantFrom(...KV_MODES), offloadLayers: fc.constantFrom(0, 0, 1, 2),
+  passes: integer(1, 2), dispatch: fc.constantFrom(...DISPATCHES), kv: fc.constantFrom('layer' as const, 'none' as const), offloadLayers: fc.constantFrom(0, 0, 1, 2),
 });
 
 describe('any model that can be split, over any ranks', () => {

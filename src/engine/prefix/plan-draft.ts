@@ -1,0 +1,85 @@
+/** A plan in the making: the distinct full blocks of a batch (its nodes), and where each stands in the workspace and in the pool. */
+import { BLOCK_TOKENS } from '../../runtime/kernels/attention.ts';
+import type { BlockAssignment } from '../kv-blocks.ts';
+import { BlockIndex, type BlockKey } from './block-index.ts';
+
+export class PlanDraft {
+  readonly restores: number[] = [];
+  readonly stores: number[] = [];
+  readonly #index: BlockIndex;
+  /** Of each node: its block in the workspace, and its cache block or NONE. */
+  readonly #blocks: Int32Array;
+  readonly #entries: Int32Array;
+  #nodes = 0;
+  /** Entry by entry of the block table: block, and node of the full ones. */
+  readonly #table: Uint32Array;
+  readonly #tableNodes: Int32Array;
+  readonly #firstEntries: number[] = [];
+  #used = 0;
+
+  constructor(private readonly lengths: readonly number[]) {
+    let entries = 0;
+    let full = 0;
+    for (const length of lengths) {
+      this.#firstEntries.push(entries);
+      entries += Math.ceil(length / BLOCK_TOKENS);
+      full += Math.floor(length / BLOCK_TOKENS);
+    }
+    this.#index = new BlockIndex(full);
+    this.#blocks = new Int32Array(full);
+    this.#entries = new Int32Array(full);
+    this.#table = new Uint32Array(entries);
+    this.#tableNodes = new Int32Array(entries);
+  }
+
+  find(key: BlockKey): number {
+    return this.#index.find(key);
+  }
+
+  /** A block that no sequence before had. */
+  add(key: BlockKey, entry: number): number {
+    const node = this.#nodes++;
+    this.#index.set(node, key);
+    this.#entries[node] = entry;
+    this.#blocks[node] = this.#used++;
+    return node;
+  }
+
+  /** Entry `b` of a sequence's block table: the block of `node`, or, where the sequence computes it although another one has it, one of its own. */
+  place(sequence: number, b: number, node: number, shared: boolean): void {
+    const at = (this.#firstEntries[sequence] as number) + b;
+    this.#tableNodes[at] = node;
+    this.#table[at] = shared ? this.blockOf(node) : this.#used++;
+  }
+
+  blockOf(node: number): number {
+    return this.#blocks[node] as number;
+  }
+
+  hashOf(node: number): number {
+    return this.#index.hashOf(node);
+  }
+
+  /** The cache block of a node, or NONE. */
+  entryOf(node: number): number {
+    return this.#entries[node] as number;
+  }
+
+  setEntry(node: number, entry: number): void {
+    this.#entries[node] = entry;
+  }
+
+  /** Nodes of a sequence's full blocks. */
+  nodesOf(sequence: number): Int32Array {
+    const first = this.#firstEntries[sequence] as number;
+    return this.#tableNodes.subarray(first, first + Math.floor((this.lengths[sequence] as number) / BLOCK_TOKENS));
+  }
+
+  /** The finished table; blocks that are not full are no other sequence's. */
+  assignment(): BlockAssignment {
+    for (const [i, length] of this.lengths.entries()) {
+      if (length % BLOCK_TOKENS !== 0) this.#table[(this.#firstEntries[i] as number) + Math.floor(length / BLOCK_TOKENS)] = this.#used++;
+    }
+    return { table: this.#table, firstEntries: this.#firstEntries, blocks: this.#used };
+  }
+}
