@@ -35,8 +35,8 @@ export class Job implements Routable {
   readonly allFlops: number;
   /** Settles exactly once. */
   readonly answer: Promise<ServingAnswer>;
-  /** Passes that were lost with their engine. */
-  attempts = 0;
+  /** Passes with it that were lost with their engine. */
+  lostPasses = 0;
   /** In a pass; otherwise it waits, in the queue or in a batch that is being filled. */
   running = false;
   #resolve!: (answer: ServingAnswer) => void;

@@ -200,15 +200,14 @@ class LiveService implements Service {
 
   #lost(engine: number, jobs: readonly Job[], error: RankError): void {
     const again = jobs.filter((job) => {
-      job.attempts++;
-      if (job.attempts === MAX_ATTEMPTS) job.reject(new GivenUpError(MAX_ATTEMPTS, error.message));
+      if (job.lostPasses === MAX_ATTEMPTS) job.reject(new GivenUpError(MAX_ATTEMPTS, error.message));
       return job.open;
     });
     if (again.length === 0) return;
     for (const job of again) {
       job.running = false;
       this.#count(job, 1);
-      if (job.attempts === MAX_ATTEMPTS - 1) this.#suspects.add(job);
+      if (job.lostPasses === MAX_ATTEMPTS - 1) this.#suspects.add(job);
       else this.#returned.push(job);
     }
     for (const observer of this.#observers) observer.retried?.(again.length, engine);

@@ -1,6 +1,6 @@
 /** Runs a batch on an engine and gives every request its part of the answer; a request that no engine can run takes nobody with it. */
 import type { CacheEvents, EnginePool, PassAnswer } from '../cluster/engine-pool.ts';
-import { InputError } from '../errors.ts';
+import { InputError, RankError } from '../errors.ts';
 import type { Job } from './job.ts';
 import { cutAnswers, packWork } from './pass-work.ts';
 import type { ServedPass } from './service.ts';
@@ -31,6 +31,7 @@ export class PassRunner {
     try {
       answer = await this.pool.pass(engine, work);
     } catch (error) {
+      if (error instanceof RankError) for (const job of jobs) job.lostPasses++;
       if (!(error instanceof InputError)) throw error;
       if (jobs.length > 1) return this.#apart(engine, jobs);
       jobs[0]?.reject(error);

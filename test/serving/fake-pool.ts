@@ -79,6 +79,7 @@ export class FakePool implements EnginePool {
   mostUnderWay = 0;
   givenToLost = 0;
   closed = false;
+  readonly #runs = new Map<string, number>();
   readonly #engines: FakeEngine[];
   readonly #changes = new Set<(engine: EngineInfo, error?: RankError) => void>();
   readonly #traces = new Set<(events: readonly TraceEvent[]) => void>();
@@ -106,10 +107,14 @@ export class FakePool implements EnginePool {
     return this.#engine(engine).underWay.size;
   }
 
-  /** Times that a prompt was given to an engine. */
+  /** Passes that a prompt was in. */
   runsOf(tokens: Uint32Array): number {
-    const text = tokens.join();
-    return this.given.filter(({ work }) => work.sequences.some((sequence) => sequence.tokens.join() === text)).length;
+    return this.#runs.get(tokens.join()) ?? 0;
+  }
+
+  /** Prompts of the passes that an engine has. */
+  promptsOf(engine: number): Uint32Array[] {
+    return [...this.#engine(engine).underWay].flatMap(({ work }) => work.sequences.map(({ tokens }) => tokens));
   }
 
   pass(index: number, work: PassWork): Promise<PassAnswer> {
@@ -119,6 +124,7 @@ export class FakePool implements EnginePool {
     if (engine.dead || engine.info.state !== 'ready') return Promise.reject(new RankError(index, 'is not there'));
     const refused = work.sequences.findIndex(({ tokens }) => this.options.refused?.(tokens));
     if (refused >= 0) return Promise.reject(new InputError(`sequence ${refused}`, 'tokens', 'are refused'));
+    for (const { tokens } of work.sequences) this.#runs.set(tokens.join(), this.runsOf(tokens) + 1);
     const serviceMs = this.options.serviceMs?.(work, index) ?? SERVICE_MS;
     const startMs = Math.max(epochMs(), engine.busyUntilMs);
     engine.busyUntilMs = startMs + serviceMs;
