@@ -18,10 +18,13 @@ export interface BatchLimits {
 
 export class FillingBatch<R extends Routable> {
   readonly #limits: BatchLimits;
-  /** What leading blocks can be shared with. */
-  readonly #blockHashes = new BlockSet();
   #entries: Entry<R>[] = [];
+  /** KV blocks if nothing were shared. */
+  #blocksAtMost = 0;
+  /** Different blocks of the first `#counted` requests, and how many KV blocks these have: counted when it matters whether blocks are shared. */
+  readonly #blockHashes = new BlockSet();
   #blocks = 0;
+  #counted = 0;
   /** L_i: FLOPs. */
   flops = 0;
   /** Of the request that was added last. */
@@ -48,18 +51,17 @@ export class FillingBatch<R extends Routable> {
   fits(request: R, matched: number): boolean {
     if (this.empty) return true;
     if (this.tokens + request.tokens - matched * BLOCK_TOKENS > this.#limits.batchTokens) return false;
-    const room = this.#limits.batchBlocks - this.#blocks;
     const blocks = blocksOf(request);
-    return blocks <= room || blocks - this.#shared(request) <= room;
+    if (this.#blocksAtMost + blocks <= this.#limits.batchBlocks) return true;
+    for (; this.#counted < this.#entries.length; this.#counted++) this.#countBlocks((this.#entries[this.#counted] as Entry<R>).request);
+    return this.#blocks + blocks - this.#shared(request) <= this.#limits.batchBlocks;
   }
 
   add(entry: Entry<R>, matched: number): void {
     const { request } = entry;
-    const shared = this.#shared(request);
     entry.matched = matched;
     this.#entries.push(entry);
-    this.#blocks += blocksOf(request) - shared;
-    for (let block = shared; block < request.hashes.length; block++) this.#blockHashes.add(request.hashes[block] as number);
+    this.#blocksAtMost += blocksOf(request);
     this.tokens += request.tokens - matched * BLOCK_TOKENS;
     this.lastFlops = request.flops(matched * BLOCK_TOKENS);
     this.flops += this.lastFlops;
@@ -71,10 +73,17 @@ export class FillingBatch<R extends Routable> {
     const entries = this.#entries;
     this.#entries = [];
     this.#blockHashes.clear();
-    this.#blocks = this.flops = this.lastFlops = this.tokens = 0;
+    this.#blocks = this.#blocksAtMost = this.#counted = 0;
+    this.flops = this.lastFlops = this.tokens = 0;
     this.oldestMs = Infinity;
     this.full = false;
     return entries;
+  }
+
+  #countBlocks(request: R): void {
+    const shared = this.#shared(request);
+    this.#blocks += blocksOf(request) - shared;
+    for (let block = shared; block < request.hashes.length; block++) this.#blockHashes.add(request.hashes[block] as number);
   }
 
   /** Leading blocks that a request of the batch has already; beyond `cacheable` each computes its own. */

@@ -1,0 +1,106 @@
+/**
+ * How long the router takes for one request: `npm run bench:router-speed -- --help`.
+ *
+ * The table holds `--blocks` resident blocks, dealt out to `--engines` engines; each request has a prompt of `--tokens` tokens of which none, half or all
+ * leading blocks are resident on one engine.
+ *   decision  `add` and the `round` that routes it: the walk along the prompt's hashes, the choice, the load, the promises of all blocks that do not
+ *             match, and its batch leaves (every request saturates)
+ *   answered  `finished` without cache events, before the next decision: the promises are taken back
+ *   hashing   what comes before a decision: the hashes of the prompt's blocks
+ */
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import Table from 'cli-table3';
+import { blockHashes } from '../src/engine/prefix/block-hash.ts';
+import { createScheduler } from '../src/serving/scheduler.ts';
+import type { Routable, Scheduler } from '../src/serving/scheduling.ts';
+import { hashWords } from '../src/sim/random.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    blocks: { type: 'string', default: '1000000' },
+    engines: { type: 'string', default: '8' },
+    tokens: { type: 'string', default: '4096' },
+    requests: { type: 'string', default: '5000' },
+    help: { type: 'boolean', default: false },
+  },
+});
+const USAGE = 'npm run bench:router-speed -- [--blocks 1000000] [--engines 8] [--tokens 4096] [--requests 5000]';
+const [blocks, engines, tokens, requests] = [flags.blocks, flags.engines, flags.tokens, flags.requests].map(Number) as [number, number, number, number];
+if (flags.help || ![blocks, engines, tokens, requests].every((value) => Number.isInteger(value) && value > 0)) {
+  console.log(USAGE);
+  process.exit(flags.help ? 0 : 2);
+}
+
+const BLOCK_TOKENS = 16;
+const promptBlocks = Math.floor(tokens / BLOCK_TOKENS);
+const residentPrompts = Math.ceil(blocks / promptBlocks);
+/** Leading tokens that are resident. */
+const CASES = { 'no match': 0, 'half match': Math.floor(promptBlocks / 2) * BLOCK_TOKENS, 'full match': tokens };
+type Case = keyof typeof CASES;
+const NAMES = Object.keys(CASES) as Case[];
+const WARM_UP = 500;
+
+/** A prompt of its own for every number; its first `shared` tokens are those of prompt `of`. */
+const prompt = (number: number, shared = 0, of = 0): Uint32Array => Uint32Array.from({ length: tokens }, (_, i) => hashWords(i < shared ? of : number, i) % 150_000);
+
+function makeRequest(id: number, hashes: Float64Array): Routable {
+  return { id, tokens, hashes, cacheable: Math.floor((tokens - 1) / BLOCK_TOKENS), arrivedMs: 0, flops: (cached) => (tokens - cached) * 1e9 };
+}
+
+/** Every engine computes a share of the resident prompts and says that it has them; of the last one only what makes the number of blocks full. */
+function fill(scheduler: Scheduler<Routable>): void {
+  for (let first = 0; first < residentPrompts; first += engines) {
+    const resident = Array.from({ length: Math.min(engines, residentPrompts - first) }, (_, i) => makeRequest(first + i, blockHashes(prompt(first + i))));
+    for (const request of resident) scheduler.add(request);
+    for (const batch of scheduler.round(0, true)) {
+      const materialised = batch.requests.map(({ id, hashes }) => hashes.subarray(0, Math.min(promptBlocks, blocks - id * promptBlocks)));
+      for (const hashes of materialised) scheduler.finished(batch, { materialised: hashes, evicted: new Float64Array() });
+    }
+  }
+}
+
+const samples: Record<Case, { decision: number[]; answered: number[] }> = {
+  'no match': { decision: [], answered: [] }, 'half match': { decision: [], answered: [] }, 'full match': { decision: [], answered: [] },
+};
+const hashing: number[] = [];
+const timed = <T>(into: number[], run: () => T): T => {
+  const start = performance.now();
+  const result = run();
+  into.push((performance.now() - start) * 1000);
+  return result;
+};
+
+const scheduler = createScheduler<Routable>({
+  kind: 'prefix', engines, threshold: 1, batchTokens: Infinity, batchBlocks: Infinity, maxWaitMs: 0, cacheBlocks: blocks, seed: 0,
+});
+fill(scheduler);
+const committed = Array.from({ length: engines }, (_, engine) => scheduler.load(engine).committedBlocks);
+const prepared = Array.from({ length: requests }, (_, i) => {
+  const name = NAMES[i % NAMES.length] as Case;
+  const words = prompt(residentPrompts + i, CASES[name], hashWords(1, i) % Math.max(1, residentPrompts - 1));
+  return { name, request: makeRequest(residentPrompts + i, timed(hashing, () => blockHashes(words))) };
+});
+for (const { name, request } of prepared) {
+  const batches = timed(samples[name].decision, () => {
+    scheduler.add(request);
+    return scheduler.round(0);
+  });
+  for (const batch of batches) timed(samples[name].answered, () => scheduler.finished(batch));
+}
+
+const quantile = (list: readonly number[], q: number): string => {
+  const sorted = list.slice(Math.floor(WARM_UP / NAMES.length)).toSorted((a, b) => a - b);
+  return (sorted[Math.floor(q * sorted.length)] ?? NaN).toFixed(1);
+};
+const table = new Table({ head: ['us', 'decision, median', 'p99', 'answered, median', 'p99'], style: { head: [], border: [] } });
+for (const name of NAMES) {
+  const { decision, answered } = samples[name];
+  table.push([name, quantile(decision, 0.5), quantile(decision, 0.99), quantile(answered, 0.5), quantile(answered, 0.99)]);
+}
+console.log(`date     ${new Date().toISOString().slice(0, 10)}`);
+console.log(`command  npm run bench:router-speed -- --blocks ${blocks} --engines ${engines} --tokens ${tokens} --requests ${requests}`);
+console.log(`machine  ${cpus()[0]?.model.trim()} x ${cpus().length}; Node ${process.version}\n`);
+console.log(`${committed.reduce((sum, count) => sum + count, 0)} resident blocks on ${engines} engines (${Math.min(...committed)} to ${Math.max(...committed)}); prompts of ${tokens} tokens, ${promptBlocks} blocks`);
+console.log(table.toString());
+console.log(`hashing a prompt: ${quantile(hashing, 0.5)} us, p99 ${quantile(hashing, 0.99)}`);
