@@ -2,6 +2,7 @@
 import { formatLink } from '../collective/link.ts';
 import type { StrategyFigures, WorldReport } from './bench-strategies-report.ts';
 import type { Setting } from './bench-strategies-setting.ts';
+import { csvOf } from './csv.ts';
 import { formatBytes, formatCount, formatFlops, formatPercent } from './format.ts';
 import { newTable } from './table.ts';
 
@@ -91,14 +92,5 @@ const CSV_FIELDS = [
   'expertImbalance', 'wallMs', 'predictedMs', 'predictionError', 'distance', 'reason',
 ] as const satisfies readonly (keyof StrategyFigures)[];
 
-/** RFC 4180. */
-const csvCell = (value: string | number | null): string => {
-  const text = value === null ? '' : String(value);
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-};
-
 /** A line for each strategy and number of ranks, fields named and in units as in {@link StrategyFigures}. */
-export function csvText(worlds: readonly WorldReport[]): string {
-  const lines = worlds.flatMap(({ figures }) => figures.map((row) => CSV_FIELDS.map((field) => csvCell(row[field])).join(',')));
-  return `${[CSV_FIELDS.join(','), ...lines].join('\n')}\n`;
-}
+export const csvText = (worlds: readonly WorldReport[]): string => csvOf(CSV_FIELDS, worlds.flatMap(({ figures }) => figures));

@@ -1,0 +1,37 @@
+/** The engine's own index of its prefix cache, asked with block hashes alone: no token is made. */
+import { PrefixCache } from '../../engine/prefix/prefix-cache.ts';
+import type { CacheEvents } from '../../engine/prefix/cache-events.ts';
+import type { Routable } from '../../serving/scheduling.ts';
+
+/** What a cache does to a batch. */
+export interface CachePlan {
+  /** Leading tokens of each request that need not be computed: cached, or of an earlier request of the same batch. */
+  readonly cachedTokens: readonly number[];
+  readonly events: CacheEvents;
+}
+
+/** The index tells colliding hashes apart by their tokens; names of blocks do not collide here, so all tokens may be equal. */
+let sameTokens = new Uint32Array(0);
+
+export class EngineCache {
+  readonly #hashes = new Map<Uint32Array, Float64Array>();
+  readonly #cache: PrefixCache;
+
+  /** @param blocks most that outlive their batch; with 0, requests of a batch still share */
+  constructor(blocks: number) {
+    this.#cache = new PrefixCache(blocks, (tokens) => this.#hashes.get(tokens) as Float64Array);
+  }
+
+  plan(requests: readonly Pick<Routable, 'tokens' | 'hashes'>[]): CachePlan {
+    const longest = requests.reduce((most, { tokens }) => Math.max(most, tokens), 0);
+    if (sameTokens.length < longest) sameTokens = new Uint32Array(longest);
+    this.#hashes.clear();
+    const sequences = requests.map(({ tokens: length, hashes }) => {
+      const tokens = sameTokens.subarray(0, length);
+      this.#hashes.set(tokens, hashes);
+      return { tokens };
+    });
+    const { cached, events } = this.#cache.plan(sequences);
+    return { cachedTokens: cached, events };
+  }
+}

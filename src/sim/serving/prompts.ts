@@ -1,0 +1,43 @@
+/** What a router bench sends: prompts as lengths and block hashes; no token exists. */
+
+export interface Prompt {
+  /** Name of the data set it stands for, or of the trace. */
+  readonly source: string;
+  readonly tokens: number;
+  /** One for each full block of the prompt; equal ones from the start are a shared prefix. Whole numbers below 2^53. */
+  readonly hashes: Float64Array;
+  /** On the workload's clock; all 0 for an offline batch. */
+  readonly arrivalMs: number;
+}
+
+export interface ServingWorkload {
+  readonly name: string;
+  /** By arrival, those of the same time in the order of the queue. */
+  readonly prompts: readonly Prompt[];
+  readonly tokens: number;
+  /** Whether arrivals have times: latencies mean something then. */
+  readonly timed: boolean;
+  /** What was assumed, a line each. */
+  readonly assumptions: readonly string[];
+}
+
+/**
+ * Largest share of a workload's tokens that a cache can save: every block is computed once, on one engine that forgets nothing. The last token of a prompt
+ * is always computed, and with it its block.
+ * @param blockTokens tokens of a block
+ */
+export function bestHitRate({ prompts, tokens }: Pick<ServingWorkload, 'prompts' | 'tokens'>, blockTokens: number): number {
+  const seen = new Set<number>();
+  let cached = 0;
+  for (const prompt of prompts) {
+    const cacheable = cacheableBlocks(prompt.tokens, blockTokens);
+    let known = 0;
+    while (known < cacheable && seen.has(prompt.hashes[known] as number)) known++;
+    cached += known * blockTokens;
+    for (const hash of prompt.hashes.subarray(known)) seen.add(hash);
+  }
+  return cached / tokens;
+}
+
+/** Leading blocks of a prompt that may come from a cache: all that end before its last token. */
+export const cacheableBlocks = (tokens: number, blockTokens: number): number => Math.floor((tokens - 1) / blockTokens);

@@ -1,0 +1,48 @@
+/** One line of a router bench: a workload, a scheduler, a number of engines. */
+import type { ModelConfig } from '../../model/types.ts';
+import { BLOCK_TOKENS } from '../../runtime/kernels/attention.ts';
+import { requestFlops } from '../../serving/request-flops.ts';
+import { createScheduler } from '../../serving/scheduler.ts';
+import type { SchedulerKind } from '../../serving/scheduling.ts';
+import { decisionMs, figuresOf, type RouterFigures } from './figures.ts';
+import type { Machine } from './machine.ts';
+import type { ServingWorkload } from './prompts.ts';
+import { replay } from './replay.ts';
+import type { SimRequest } from './request.ts';
+
+export interface RouterRun {
+  readonly workload: ServingWorkload;
+  readonly scheduler: SchedulerKind;
+  readonly machine: Machine;
+  readonly config: ModelConfig;
+  /** Of each engine's prefix cache. */
+  readonly cacheTokens: number;
+  /** Tokens to compute of one batch at most, unless one prompt is longer. */
+  readonly batchTokens: number;
+  readonly maxWaitMs: number;
+  readonly seed: number;
+  readonly clock?: () => number;
+}
+
+export interface RouterResult {
+  readonly figures: RouterFigures;
+  /** Real milliseconds that the scheduler took for a request; null without a clock. The only figure that differs from run to run. */
+  readonly decisionMs: number | null;
+}
+
+export function runRouter(options: RouterRun): RouterResult {
+  const { workload, scheduler: kind, machine, config, cacheTokens, batchTokens, maxWaitMs, seed, clock } = options;
+  const { engines, threshold } = machine;
+  const cacheBlocks = Math.floor(cacheTokens / BLOCK_TOKENS);
+  const longest = workload.prompts.reduce((most, { tokens }) => Math.max(most, tokens), 0);
+  // All that a batch computes and all that it can take from the cache.
+  const batchBlocks = Math.ceil(Math.max(batchTokens, longest) / BLOCK_TOKENS) + cacheBlocks;
+  const scheduler = createScheduler<SimRequest>({
+    kind, engines, threshold, batchTokens, batchBlocks, maxWaitMs, cacheBlocks, seed,
+  });
+  const run = replay({
+    prompts: workload.prompts, scheduler, engines, cacheBlocks, rates: machine, flops: requestFlops(config),
+    ...(clock === undefined ? {} : { clock }),
+  });
+  return { figures: figuresOf(workload, run, machine, kind === 'prefix'), decisionMs: decisionMs(run) };
+}

@@ -1,0 +1,144 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { prefillFlops } from '../../src/model/flops.ts';
+import { requestFlops } from '../../src/serving/request-flops.ts';
+import type { Scheduler } from '../../src/serving/scheduling.ts';
+import type { EngineRates } from '../../src/sim/serving/engine.ts';
+import { EngineCache } from '../../src/sim/serving/engine-cache.ts';
+import { bestHitRate, type Prompt } from '../../src/sim/serving/prompts.ts';
+import { replay, type Replay } from '../../src/sim/serving/replay.ts';
+import type { SimRequest } from '../../src/sim/serving/request.ts';
+import { inTurnScheduler } from './in-turn-scheduler.ts';
+import { documents, prompt } from './serving-prompts.ts';
+import { smallConfig } from './small-config.ts';
+
+const config = smallConfig();
+const ENOUGH_BLOCKS = 2000;
+const NOTHING_GATHERED: EngineRates = { flopsPerSecond: 1e9, gatherMs: 0, moeLayers: 4 };
+
+interface Options {
+  readonly engines?: number;
+  readonly requestsPerBatch?: number;
+  readonly cacheBlocks?: number;
+  readonly rates?: EngineRates;
+  readonly scheduler?: Scheduler<SimRequest>;
+}
+
+const play = (prompts: readonly Prompt[], { engines = 1, requestsPerBatch = 4, cacheBlocks = ENOUGH_BLOCKS, rates = NOTHING_GATHERED, scheduler }: Options = {}): Replay =>
+  replay({ prompts, scheduler: scheduler ?? inTurnScheduler(engines, requestsPerBatch), engines, cacheBlocks, rates, flops: requestFlops(config) });
+
+const sum = (values: Iterable<number>): number => [...values].reduce((all, value) => all + value, 0);
+const flopsOf = (tokens: number, cachedTokens = 0): number => prefillFlops(config, { newTokens: tokens - cachedTokens, cachedTokens, candidates: 4 }, { lastLayerShortcut: true });
+const msOf = (flops: number): number => (flops / NOTHING_GATHERED.flopsPerSecond) * 1000;
+
+describe('a simulated engine', () => {
+  it('takes exactly FLOPs / rate where nothing is gathered', () => {
+    const { wallMs, passes } = play([prompt(0, 100), prompt(1, 37)]);
+    expect(wallMs).toBeCloseTo(msOf(flopsOf(100) + flopsOf(37)), 9);
+    expect(passes.map(({ exposedMs }) => exposedMs)).toEqual([0]);
+  });
+
+  it('takes t_EP of every MoE layer where compute is shorter, and shows the difference as exposed', () => {
+    const [small, large] = [prompt(0, 16), prompt(1, 2000)];
+    const gatherMs = msOf(flopsOf(16)); // four layers: four times the small one's compute
+    const { passes } = play([small, large], { requestsPerBatch: 1, rates: { ...NOTHING_GATHERED, gatherMs } });
+    expect(passes.map(({ startMs, endMs }) => endMs - startMs)).toEqual([expect.closeTo(4 * gatherMs, 6), expect.closeTo(msOf(flopsOf(2000)), 6)]);
+    expect(passes.map(({ exposedMs }) => exposedMs)).toEqual([expect.closeTo(3 * gatherMs, 6), 0]);
+  });
+
+  it('computes one batch after the other while a second one waits', () => {
+    const { passes } = play([prompt(0, 64), prompt(1, 64), prompt(2, 64)], { requestsPerBatch: 1 });
+    const each = msOf(flopsOf(64));
+    expect(passes.map(({ startMs }) => startMs)).toEqual([0, expect.closeTo(each, 6), expect.closeTo(2 * each, 6)]);
+  });
+
+  it('begins a batch when its requests have arrived', () => {
+    const { passes, answeredMs } = play([prompt(0, 64), prompt(1, 64, { arrivalMs: 5000 }), prompt(2, 64, { arrivalMs: 5000 })], { requestsPerBatch: 1 });
+    const each = msOf(flopsOf(64));
+    expect(each).toBeLessThan(5000);
+    expect(passes.map(({ startMs }) => startMs)).toEqual([0, 5000, expect.closeTo(5000 + each, 6)]);
+    expect([...answeredMs]).toEqual([expect.closeTo(each, 6), expect.closeTo(5000 + each, 6), expect.closeTo(5000 + 2 * each, 6)]);
+  });
+});
+
+describe('the cache of a simulated engine', () => {
+  const [groups, siblings, tokens, shared] = [5, 6, 200, 7];
+
+  it('that forgets nothing computes every shared block once: hits = (siblings - 1) x 16 shared / (siblings x tokens)', () => {
+    const prompts = documents(groups, siblings, { tokens, shared });
+    const expected = ((siblings - 1) * 16 * shared) / (siblings * tokens);
+    const { passes } = play(prompts);
+    expect(sum(passes.map(({ cachedTokens }) => cachedTokens)) / (groups * siblings * tokens)).toBeCloseTo(expected, 12);
+    expect(bestHitRate({ prompts, tokens: groups * siblings * tokens }, 16)).toBeCloseTo(expected, 12);
+  });
+
+  it('of no blocks still lets the requests of a batch share', () => {
+    const { passes } = play(documents(1, 6, { tokens, shared }), { requestsPerBatch: 3, cacheBlocks: 0 });
+    expect(passes.map(({ cachedTokens }) => cachedTokens)).toEqual([2 * 16 * shared, 2 * 16 * shared]);
+  });
+
+  it('needs room for what comes between siblings, and for the prefix itself: of a prompt the end is forgotten first', () => {
+    const between = (groups - 1) * Math.floor(tokens / 16);
+    const cachedWith = (cacheBlocks: number): number =>
+      sum(play(documents(groups, siblings, { tokens, shared }), { requestsPerBatch: 1, cacheBlocks }).passes.map(({ cachedTokens }) => cachedTokens));
+    expect(cachedWith(between)).toBe(0);
+    expect(cachedWith(between + shared)).toBe(groups * (siblings - 1) * 16 * shared);
+  });
+
+  it('computes the last token of a prompt that was there before', () => {
+    const same = prompt(0, 64);
+    expect(play([same, same], { requestsPerBatch: 1 }).passes.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 48]);
+  });
+
+  it('tells what came and what left: what is there is the difference, and never more than it holds', () => {
+    const [capacity, prompts] = [20, documents(3, 4, { tokens: 100, shared: 3 })];
+    const cache = new EngineCache(capacity);
+    const there = new Set<number>();
+    for (const one of prompts) {
+      const { materialised, evicted } = cache.plan([one]).events;
+      for (const hash of evicted) expect(there.delete(hash)).toBe(true);
+      for (const hash of materialised) there.add(hash);
+      expect(there.size).toBeLessThanOrEqual(capacity);
+    }
+    expect(there.size).toBe(capacity);
+  });
+});
+
+describe('a replay', () => {
+  it('computes the true FLOPs, given the hits, and answers every request once', () => {
+    const workloads = fc.array(fc.record({ tokens: fc.integer({ min: 1, max: 300 }), group: fc.integer({ min: 0, max: 3 }), shared: fc.integer({ min: 0, max: 18 }) }), { minLength: 1, maxLength: 30 });
+    fc.assert(fc.property(workloads, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 5 }), (all, engines, requestsPerBatch) => {
+      const prompts = all.map(({ tokens, group, shared }, index) => prompt(index, tokens, { group, shared }));
+      const { passes, answeredMs } = play(prompts, { engines, requestsPerBatch });
+      const seen = Array.from({ length: engines }, () => new Set<number>());
+      const expected = passes.map(({ batch }) => sum(batch.requests.map(({ tokens, hashes }) => {
+        const known = seen[batch.engine] as Set<number>;
+        const most = Math.floor((tokens - 1) / 16);
+        let blocks = 0;
+        while (blocks < most && known.has(hashes[blocks] as number)) blocks++;
+        for (const hash of hashes) known.add(hash);
+        return flopsOf(tokens, 16 * blocks);
+      })));
+      expect(sum(passes.map(({ flops }) => flops)) / sum(expected)).toBeCloseTo(1, 9);
+      expect(passes.flatMap(({ batch }) => batch.requests.map(({ id }) => id)).toSorted((a, b) => a - b)).toEqual(prompts.map((_, index) => index));
+      expect([...answeredMs].every((ms) => ms > 0)).toBe(true);
+    }));
+  });
+
+  it('is stopped when the scheduler keeps a request', () => {
+    const keeping: Scheduler<SimRequest> = { ...inTurnScheduler<SimRequest>(1, 4), round: () => [], waiting: 1 };
+    expect(() => play([prompt(0, 64)], { scheduler: keeping })).toThrow('the scheduler keeps 1 requests although nothing more will happen');
+  });
+
+  it('is stopped when the scheduler gives a request out twice', () => {
+    const plain = inTurnScheduler<SimRequest>(1, 1);
+    const twice: Scheduler<SimRequest> = { ...plain, round: (nowMs, drain) => plain.round(nowMs, drain).flatMap((batch) => [batch, batch]) };
+    expect(() => play([prompt(0, 64), prompt(1, 64)], { scheduler: twice })).toThrow('request 0 was answered twice');
+  });
+
+  it('is stopped when the scheduler wants to be asked again and again without a batch', () => {
+    const plain = inTurnScheduler<SimRequest>(1, 4);
+    const wanting: Scheduler<SimRequest> = { ...plain, round: () => [], nextLeaveMs: () => 7 };
+    expect(() => play([prompt(0, 64)], { scheduler: wanting })).toThrow('the scheduler wants a batch to leave at 7 ms and lets none leave');
+  });
+});
