@@ -28,6 +28,11 @@ export const PASSES_OF_ENGINE = 2;
 
 export const asRankError = (rank: number, error: Error): RankError => (error instanceof RankError ? error : new RankError(rank, error.message));
 
+/** Why an engine that is one rank was lost; it may be another's fault. */
+export function lossOf(rank: number, error: Error): RankError {
+  return error instanceof RankError && error.rank !== rank ? new RankError(rank, `cannot go on: ${error.message}`) : asRankError(rank, error);
+}
+
 /** The last failure of those that are too many. */
 export function giveUp(error: RankError, inARow: number): RankError {
   const problem = error.message.replace(/^rank \d+: /, '');

@@ -6,7 +6,7 @@ import type { MemoryRow } from '../strategy/memory.ts';
 import { Departures, type Departure, type Traveller } from './departures.ts';
 import { engineInfo } from './engine-info.ts';
 import type { EngineInfo, EngineState, PassAnswer, PassWork } from './engine-pool.ts';
-import { asRankError, closed, type EngineContext, type Engines, giveUp, PASSES_OF_ENGINE } from './engines.ts';
+import { closed, type EngineContext, type Engines, giveUp, lossOf, PASSES_OF_ENGINE } from './engines.ts';
 import type { Launcher, StartedRank } from './launcher.ts';
 import { answerOf, passMessage, type WorkLimits } from './pass-messages.ts';
 import type { RankProcess } from './rank-process.ts';
@@ -61,7 +61,7 @@ class LoneEngine {
       answer(answerOf(reply));
     } catch (error) {
       const ofRequest = error instanceof InputError && !process.failed;
-      reject(ofRequest || this.shared.closing.aborted ? error : asRankError(process.rank, error as Error));
+      reject(ofRequest || this.shared.closing.aborted ? error : lossOf(process.rank, error as Error));
     }
   }
 
@@ -71,11 +71,11 @@ class LoneEngine {
     const { rank } = this.current;
     const { launcher } = this.shared;
     const pauseMs = this.#restarts.failed();
-    const reason = asRankError(rank, error);
+    const reason = lossOf(rank, error);
     this.#error = pauseMs === null ? giveUp(reason, this.#restarts.inARow) : reason;
     this.#state = 'lost';
     launcher.lost(rank);
-    if (pauseMs === null) launcher.gaveUp(rank, new RankError(rank, 'is lost, and with it experts that others need to start'));
+    if (pauseMs === null) launcher.gaveUp(rank, new RankError(rank, 'is lost, and the experts that it had'));
     this.departures.refuse(this.#error);
     this.shared.tell(this.info, this.#error);
     void this.#restart(pauseMs, this.#error);

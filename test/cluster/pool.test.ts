@@ -71,7 +71,7 @@ describe('a pool of engines', () => {
 describe('an engine that is lost', () => {
   it('rejects its passes with an error that names it, comes back, and answers, while the others go on', async () => {
     pool = await fakePool({ deadlineMs: DEADLINE_MS, passDeadlineMs: 4_000, measure: false, engine: { gate: signal.path('lost') } });
-    const { pass } = { pass: pool.pass.bind(pool) };
+    const pass = pool.pass.bind(pool);
     const changes = changesOf(pool);
     const faults: [string, (pid: number) => void, RegExp][] = [
       ['killed', (pid) => strike('kill', pid), /^rank 1: ended with signal SIGKILL while running pass \d+$/],
@@ -80,7 +80,7 @@ describe('an engine that is lost', () => {
       ['never answers', () => undefined, /^rank 1: running pass \d+ was not over after 4 s$/],
     ];
     for (const [restarts, [name, fault, expected]] of faults.entries()) {
-      const [before] = [pool.engines[1]?.pid as number];
+      const before = pool.engines[1]?.pid as number;
       const waiting = problem(pass(1, work(OMENS.wait)));
       fault(before);
       expect((await waiting).replace('RankError: ', ''), name).toMatch(expected);
@@ -117,7 +117,7 @@ describe('an engine that is lost', () => {
     expect(await problem(pool.pass(1, work(1)))).toBe(`RankError: ${given}`);
     expect(firstTokens((await pool.pass(0, work(4))).logits)).toEqual([4]);
     strike('kill', pool.engines[0]?.pid as number);
-    const gone = 'lost: rank 1: is lost, and with it experts that others need to start (not started again: 3 failures in a row)';
+    const gone = 'lost: rank 0: cannot go on: rank 1: is lost, and the experts that it had (not started again: 3 failures in a row)';
     await until(() => changes(0).at(-1) === gone, 'the other one was given up');
   });
 
