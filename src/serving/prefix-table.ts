@@ -34,8 +34,6 @@ export class PrefixTable {
   /** Of a 32-bit hash; what is left are the bits that name a slot. */
   #shift!: number;
   #used = 0;
-  /** Sum of the keys that were read ahead: a compiler leaves out reads of which nothing comes. */
-  touched = 0;
   readonly #committed: Uint32Array;
   readonly #pending: Uint32Array;
   /** Promises of a block beyond an engine's first. They are few: mostly a prompt's last blocks, which must be computed again. */
@@ -72,7 +70,6 @@ export class PrefixTable {
    * @param matched where their numbers are put, by engine
    */
   match(hashes: Float64Array, limit: number, engines: number, matched: Int32Array): void {
-    this.#touch(hashes);
     const words = this.#words;
     let left = engines;
     let block = 0;
@@ -147,18 +144,6 @@ export class PrefixTable {
     this.#last = slots - 1;
     this.#shift = Math.clz32(slots) + 1;
     this.#used = 0;
-  }
-
-  /**
-   * Brings the slots of a prompt into the processor's caches: these reads overlap, those of the walk and of the promises that follow hardly do. A decision
-   * takes a third less time (`bench:router-speed`).
-   */
-  #touch(hashes: Float64Array): void {
-    const keys = this.#keys;
-    const shift = this.#shift;
-    let sum = 0;
-    for (let block = 0; block < hashes.length; block++) sum += keys[(hashSlot(hashes[block] as number) >>> shift) * 2] as number;
-    this.touched = sum;
   }
 
   /** Where the hash is, or the free slot that would take it. */

@@ -37,7 +37,7 @@ describe('the table of committed and pending blocks', () => {
             promises = promises.filter((promised) => promised.engine !== engine);
           } else table[what](engine, hashes);
         }
-        const pending = committed.map((_, engine) => new Set(promises.filter((one) => one.engine === engine).flatMap((one) => [...one.hashes.slice(one.from)])));
+        const pending = committed.map((_, engine) => new Set(promises.filter((one) => one.engine === engine).flatMap((one) => Array.from(one.hashes.subarray(one.from)))));
         const leading = (known: (hash: number) => boolean): number => [...asked, NaN].findIndex((hash) => !known(hash));
         const matched = new Int32Array(ENGINES);
         table.match(asked, asked.length, ~0, matched);

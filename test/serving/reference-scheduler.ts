@@ -23,11 +23,11 @@ class Engine {
   /** P_i: what requests of the engine will have computed. */
   pending(): Set<number> {
     const all = [...this.underWay.flatMap(({ taken }) => taken), ...this.filling];
-    return new Set(all.flatMap(({ request, matched }) => [...request.hashes.slice(matched)]));
+    return new Set(all.flatMap(({ request, matched }) => Array.from(request.hashes.subarray(matched))));
   }
 
   match(request: Routable, known: (hash: number) => boolean): number {
-    const leading = [...request.hashes.slice(0, request.cacheable)];
+    const leading = request.hashes.slice(0, request.cacheable);
     const miss = leading.findIndex((hash) => !known(hash));
     return miss < 0 ? leading.length : miss;
   }

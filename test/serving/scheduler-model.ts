@@ -71,7 +71,7 @@ export class History {
     for (let engine = 0; engine < this.#options.engines; engine++) this.#scheduler.ready(engine);
     for (let rounds = 0; this.round(1, true).length > 0 || this.underWay.length > 0; rounds++) {
       if (rounds > 10_000) throw new Error('requests are left that never leave');
-      for (const batch of [...this.underWay]) this.#finish(batch, true);
+      while (this.underWay.length > 0) this.#finish(this.underWay[0], true);
     }
   }
 

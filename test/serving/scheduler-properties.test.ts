@@ -104,10 +104,10 @@ describe('a scheduler, whatever happens to it', () => {
         for (const event of events) history.run(event);
         history.round(0);
         const next = scheduler.nextLeaveMs();
-        if (next === Infinity) return void expect(history.round(1e9)).toEqual([]);
-        expect(next).toBeGreaterThan(history.nowMs);
-        expect(history.round((next - history.nowMs) / 2)).toEqual([]);
-        expect(history.round(next - history.nowMs)).not.toEqual([]);
+        const waitMs = Math.min(next - history.nowMs, 1e9);
+        expect(waitMs).toBeGreaterThan(0);
+        expect(history.round(waitMs / 2)).toEqual([]);
+        expect(history.round(waitMs / 2).length > 0).toBe(next < Infinity);
       }),
       RUNS,
     );
