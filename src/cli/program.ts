@@ -9,6 +9,7 @@ import { addDemo } from './demo.ts';
 import { addDoctor } from './doctor.ts';
 import { addLogits } from './logits.ts';
 import { addRerank } from './rerank.ts';
+import { addServe } from './serve.ts';
 import { addSetup } from './setup.ts';
 import { addTimeline } from './timeline.ts';
 import { addVerify } from './verify.ts';
@@ -35,6 +36,7 @@ export function buildProgram(): Command {
   addClassify(program);
   addRerank(program);
   addVerify(program);
+  addServe(program);
   addLogits(program);
   addDemo(program);
   addTimeline(program);

@@ -82,7 +82,7 @@ describe('the port', () => {
     expect(await raw(listener.url, request('GET / HTTP/1.1', [`x: ${'y'.repeat(40_000)}`]))).toMatch(/^HTTP\/1\.1 431 [^]*"headers_too_long"/);
     expect(await raw(listener.url, request('POST /v1/completions HTTP/1.1', ['content-type: application/json', 'content-length: 5', 'connection: close'], '{}   '))).toMatch(/^HTTP\/1\.1 400 [^]*"prompt: expected/);
     expect(await raw(listener.url, request('POST /v1/completions HTTP/1.1', ['transfer-encoding: chunked'], 'zz\r\n'))).toMatch(/^HTTP\/1\.1 4/);
-    expect(await raw(listener.url, 'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{')).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n[^]*"request_timeout"/);
+    expect(await raw(listener.url, 'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{')).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n[^]*"request_timeout"/);
     expect((await post(listener.url)).status).toBe(200);
   });
 
@@ -118,11 +118,11 @@ describe('the port', () => {
 
 describe('a server on its way down', () => {
   it('answers what it has accepted, refuses what comes, and closes', async () => {
-    const { listener, service } = await fakeServer();
+    const { app, listener, service } = await fakeServer();
     const release = service.hold();
     const accepted = Promise.all([post(listener.url), post(listener.url)]);
     await until(() => service.requests.length === 2, 'two requests were accepted');
-    const closed = drainAndClose({ listener, service, deadlineMs: 10_000 });
+    const closed = drainAndClose({ app, listener, service, deadlineMs: 10_000 });
     const late = await post(listener.url);
     expect([late.status, late.headers.get('retry-after')]).toEqual([503, '5']);
     expect((await fetch(`${listener.url}/ready`)).status).toBe(503);
@@ -133,20 +133,20 @@ describe('a server on its way down', () => {
   });
 
   it('does not wait longer than its deadline', async () => {
-    const { listener, service } = await fakeServer();
+    const { app, listener, service } = await fakeServer();
     service.hold();
     const accepted = post(listener.url).then(() => 'answered', () => 'cut');
     await until(() => service.requests.length === 1, 'a request was accepted');
-    expect(await drainAndClose({ listener, service, deadlineMs: 50 })).toEqual({ unanswered: 1 });
+    expect(await drainAndClose({ app, listener, service, deadlineMs: 50 })).toEqual({ unanswered: 1 });
     expect(await accepted).toBe('cut');
   });
 
   it('does not wait for connections that have nothing to ask', async () => {
-    const { listener, service } = await fakeServer();
+    const { app, listener, service } = await fakeServer();
     const idle = await dial(listener.url);
     const half = await dial(listener.url);
     half.write('POST /v1/comp');
-    expect(await drainAndClose({ listener, service, deadlineMs: 10_000 })).toEqual({ unanswered: 0 });
+    expect(await drainAndClose({ app, listener, service, deadlineMs: 10_000 })).toEqual({ unanswered: 0 });
     for (const socket of [idle, half]) socket.destroy();
   });
 });

@@ -143,6 +143,14 @@ describe('a key', () => {
     expect(await told(app, withKey('Bearer no'))).toBe('401 invalid_request_error - invalid_api_key: authorization: is not the key of this server');
   });
 
+  it('is asked for by browsers that open a page, and by nobody else', async () => {
+    const { app } = await fakeApp({ apiKey: 'x' });
+    const challenge = async (request: InjectOptions): Promise<unknown> => (await app.inject(request)).headers['www-authenticate'];
+    expect(await challenge({ url: '/docs', headers: { accept: 'text/html,*/*' } })).toBe('Bearer, Basic realm="asyncep: any name, the key as password"');
+    expect(await challenge({ url: '/v1/models' })).toBe('Bearer');
+    expect(await challenge({ ...classify('{}'), headers: { accept: 'text/html' } })).toBe('Bearer');
+  });
+
   it('is not asked where none was set', async () => {
     const { app } = await fakeApp({ model: servedModel() });
     expect((await app.inject('/v1/models')).statusCode).toBe(200);

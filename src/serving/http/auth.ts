@@ -26,8 +26,9 @@ export function requireKey(app: FastifyInstance, key: string): void {
   app.addHook('onRequest', (request, reply, next) => {
     const given = givenKey(request.headers.authorization);
     if (FREE_PATHS.has(pathOf(request)) || (given !== null && timingSafeEqual(digest(given), expected))) return next();
-    // A browser that opens a page asks its user for the key; programs are not asked.
-    void reply.header('www-authenticate', request.method === 'GET' ? 'Bearer, Basic realm="asyncep: any name, the key as password"' : 'Bearer');
+    // A browser that opens a page asks its user for the key; programs and scripts of pages are not asked.
+    const opens = request.method === 'GET' && request.headers.accept?.includes('text/html') === true;
+    void reply.header('www-authenticate', opens ? 'Bearer, Basic realm="asyncep: any name, the key as password"' : 'Bearer');
     const problem = given === null ? 'is missing; expected "Authorization: Bearer KEY"' : 'is not the key of this server';
     sendFailure(reply, failure(401, INVALID, `authorization: ${problem}`, { code: 'invalid_api_key' }));
   });

@@ -57,7 +57,8 @@ function write(response: ServerResponse, status: number, body: object): void {
 
 /** The answer to what is no HTTP at all, or comes too slowly. */
 function refuse(error: NodeJS.ErrnoException, socket: Socket, last: ServerResponse | undefined): void {
-  const midway = last !== undefined && last.headersSent && !last.writableFinished; // two answers would mingle
+  // Two answers would mingle: one is being written, or was given before its request was there in whole.
+  const midway = last !== undefined && last.headersSent && !(last.writableFinished && last.req.complete);
   if (error.code === 'ECONNRESET' || !socket.writable || midway) return void socket.destroy(error);
   const { status, body } = refusalOf(error.code);
   const text = JSON.stringify(body);

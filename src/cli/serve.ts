@@ -1,0 +1,145 @@
+/** `asyncep serve`: the HTTP API on running engines, until a signal ends it. */
+import { writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { EngineInfo } from '../cluster/index.ts';
+import { AsyncepError } from '../errors.ts';
+import { createApp } from '../serving/http/app.ts';
+import { type Listener, openListener } from '../serving/http/listener.ts';
+import { drainAndClose } from '../serving/http/shutdown.ts';
+import { registerStatusPage } from '../serving/http/status-page.ts';
+import { createMetrics } from '../serving/metrics.ts';
+import type { ServedModel } from '../serving/operations/operation.ts';
+import type { Service } from '../serving/service.ts';
+import { writeTrace } from '../trace/chrome-trace.ts';
+import type { TraceEvent } from '../trace/events.ts';
+import { type ChosenModel, chooseModel } from './model-source.ts';
+import { createProgress } from './progress.ts';
+import { openModel, type OpenService, openService } from './serve-open.ts';
+import { defaultKv, isLoopback, type ServeFlags, withServeOptions } from './serve-options.ts';
+import { exposureNote, startText } from './serve-text.ts';
+import { checkTraceFile } from './trace-file.ts';
+
+const EXAMPLES = `
+Serves /v1/completions (max_tokens 0 or 1), /v1/classify, /v1/rerank, /v1/score, /generative_scoring, /v1/decisions and /v1/models;
+/docs describes them, / shows how the server does, /metrics is for Prometheus, /health and /ready for orchestrators.
+
+Examples:
+  $ asyncep serve --model models/spam-mail --labels spam,ham --template models/spam-mail/template.jinja
+  $ curl localhost:8000/v1/classify -H 'content-type: application/json' -d '{"input": "Buy now!"}'
+  $ ASYNCEP_API_KEY=secret asyncep serve --model DIR --ranks 2 --host 0.0.0.0 --port 9000
+  $ asyncep serve --model DIR --ranks 4 --saturation measured --max-wait 200`;
+
+/** Adds the command to the program. */
+export function addServe(program: Command): void {
+  withServeOptions(program.command('serve').description('serve the model over HTTP: completions, classification, scoring, reranking, decisions'))
+    .addHelpText('after', EXAMPLES)
+    .action(async (flags: ServeFlags, command: Command) => {
+      const given = command.getOptionValueSource('kv') !== 'default';
+      await serve({ ...flags, kv: given ? flags.kv : defaultKv(flags.strategy) });
+    });
+}
+
+/** A request must have come in whole within this time. */
+const RECEIVE_MS = 60_000;
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const warn = (text: string): void => void process.stderr.write(`${text}\n`);
+
+/** Until the port is open nothing costs time, and everything that can be refused is. */
+async function serve(flags: ServeFlags): Promise<void> {
+  await checkTraceFile(flags.trace);
+  const chosen = await chooseModel(flags);
+  const served = await openModel(chosen, flags);
+  const model: ServedModel = { ...served, refuseTemplates: !isLoopback(flags.host) && flags.allowTemplates !== true };
+  const listener = await openListener({ host: flags.host, port: flags.port, requestTimeoutMs: RECEIVE_MS, keepAliveMs: flags.keepAlive * 1000 });
+  const signals = watchSignals();
+  try {
+    await serveOn(listener, chosen, model, flags, signals);
+  } finally {
+    signals.unwatch();
+    await listener.close();
+  }
+}
+
+async function serveOn(listener: Listener, chosen: ChosenModel, model: ServedModel, flags: ServeFlags, signals: Signals): Promise<void> {
+  const opened = await openService(chosen, flags, createProgress(), flags.timeline || flags.trace !== undefined);
+  const { service, pool } = opened;
+  try {
+    const events = recordTrace(opened, flags.trace);
+    tellChanges(opened);
+    const app = await openApp(service, model, flags);
+    listener.serve((request, response) => app.routing(request, response));
+    for (const line of startText(opened, model, flags)) say(line);
+    const note = exposureNote(flags);
+    if (note !== null) warn(note);
+    say(`listening on ${listener.url}`);
+    await signals.first;
+    say(`shutting down: ${listener.underWay} requests under way have ${flags.drainSeconds} s (once more ends at once)`);
+    const { unanswered } = await drainAndClose({ app, listener, service, deadlineMs: flags.drainSeconds * 1000 });
+    if (flags.trace !== undefined) await writeFile(flags.trace, JSON.stringify(writeTrace(events, pool.engines.map(({ engine, adapter }) => `rank ${engine}: ${adapter}`))));
+    if (unanswered > 0) throw new AsyncepError(`${unanswered} requests had no answer after ${flags.drainSeconds} s (--drain-seconds)`);
+    say('every accepted request was answered');
+  } finally {
+    await service.close();
+  }
+}
+
+function openApp(service: Service, model: ServedModel, { maxBody: maxBodyBytes, requestTimeout, apiKey }: ServeFlags): ReturnType<typeof createApp> {
+  return createApp({
+    service, model, maxBodyBytes, metrics: createMetrics(service), timeoutMs: requestTimeout * 1000, ...(apiKey !== undefined && { apiKey }),
+    extend: (app) => registerStatusPage(app, service, model),
+    onError: (error) => warn(`asyncep: ${error instanceof AsyncepError ? error.message : error instanceof Error ? error.stack : String(error)}`),
+  });
+}
+
+interface Signals {
+  /** The first SIGTERM or SIGINT since the engines are there; before that, one ends the process. */
+  readonly first: Promise<void>;
+  unwatch(): void;
+}
+
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** The first signal lets the server drain, the second ends the process: ranks end with it, segments are unlinked on exit. */
+function watchSignals(): Signals {
+  let tell: (() => void) | undefined;
+  const onSignal = (signal: 'SIGINT' | 'SIGTERM'): void => {
+    if (tell === undefined) process.exit(EXIT_CODES[signal]);
+    tell();
+    tell = undefined;
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  return {
+    get first() {
+      return new Promise<void>((resolve) => { tell = resolve; });
+    },
+    unwatch: () => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
+    },
+  };
+}
+
+/** Events that `--trace` writes: a server may run for months. */
+const MAX_TRACE_EVENTS = 500_000;
+
+function recordTrace({ pool }: OpenService, path: string | undefined): readonly TraceEvent[] {
+  const events: TraceEvent[] = [];
+  if (path === undefined) return events;
+  const end = pool.onTrace((more) => {
+    events.push(...more);
+    if (events.length < MAX_TRACE_EVENTS) return;
+    end();
+    warn(`--trace: ${events.length} events recorded, what follows is left out`);
+  });
+  return events;
+}
+
+/** Engines that are lost and come back are told on stderr. */
+function tellChanges({ pool }: OpenService): void {
+  const last = new Map<number, EngineInfo['state']>();
+  pool.onChange(({ engine, state, restarts }, error) => {
+    if (last.get(engine) === state && error === undefined) return;
+    last.set(engine, state);
+    warn(`rank ${engine}: ${state}${error === undefined ? '' : ` (${error.message})`}${restarts > 0 ? `, started again ${restarts} times` : ''}`);
+  });
+}
