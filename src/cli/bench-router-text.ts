@@ -4,9 +4,10 @@ import type { SchedulerKind } from '../serving/scheduling.ts';
 import { gainOver, type Gain, type RouterFigures } from '../sim/serving/figures.ts';
 import type { Machine } from '../sim/serving/machine.ts';
 import { bestHitRate } from '../sim/serving/prompts.ts';
+import { workloadFlops } from '../sim/serving/run.ts';
 import type { RouterSetting } from './bench-router-setting.ts';
 import { csvOf } from './csv.ts';
-import { formatCount, formatPercent } from './format.ts';
+import { formatCount, formatFlops, formatPercent } from './format.ts';
 import { newTable } from './table.ts';
 
 /** What others are compared with. */
@@ -95,13 +96,20 @@ export function describeRouter({ flags, config, workload }: RouterSetting): stri
   ];
 }
 
+/** What the workload is for these engines, when nothing is cached. */
+function workLine({ all, most }: { readonly all: number; readonly most: number }, { engines, flopsPerSecond }: Machine): string {
+  const seconds = (flops: number): string => (flops / flopsPerSecond).toFixed(1);
+  return `all prompts without a cache: ${(all / 1e15).toFixed(0)} PFLOP, ${seconds(all / engines)} s of all engines at ${formatFlops(flopsPerSecond)} each; the longest prompt alone ${seconds(most)} s of one`;
+}
+
 /** Heading, arithmetic and table of one number of engines. */
-export function worldText({ machine, rows }: RouterWorld): string {
+export function worldText({ machine, rows }: RouterWorld, { config, workload }: RouterSetting): string {
   const timed = rows.some(({ figures }) => figures.latencyMs !== null);
   const columns = COLUMNS.filter((column) => timed || column.timed === undefined);
   const table = newTable(columns.map(({ head }) => head));
   for (const row of rows) table.push(columns.map(({ text }) => text(row)));
-  return [`${machine.engines} ${machine.engines === 1 ? 'engine' : 'engines'}`, ...machine.lines.map((line) => `  ${line}`), table.toString()].join('\n');
+  const lines = [...machine.lines, workLine(workloadFlops(workload, config), machine)];
+  return [`${machine.engines} ${machine.engines === 1 ? 'engine' : 'engines'}`, ...lines.map((line) => `  ${line}`), table.toString()].join('\n');
 }
 
 const CSV_FIELDS = [

@@ -79,7 +79,7 @@ async function benchRouter(flags: RouterFlags): Promise<void> {
   process.stdout.write(`${describeRouter(setting).join('\n')}\n`);
   const worlds = [...new Set(flags.engines)].map((engines) => {
     const world = runWorld(setting, engines);
-    process.stdout.write(`\n${worldText(world)}\n`);
+    process.stdout.write(`\n${worldText(world, setting)}\n`);
     return world;
   });
   process.stdout.write(`\n${LEGEND.join('\n')}\n`);

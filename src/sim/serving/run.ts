@@ -30,6 +30,15 @@ export interface RouterResult {
   readonly decisionMs: number | null;
 }
 
+/** True FLOPs of all prompts without any cache, and of the one with most: a run lasts as long as that one at least. */
+export function workloadFlops({ prompts }: ServingWorkload, config: ModelConfig): { readonly all: number; readonly most: number } {
+  const flops = requestFlops(config);
+  return prompts.reduce(({ all, most }, { tokens }) => {
+    const own = flops({ newTokens: tokens });
+    return { all: all + own, most: Math.max(most, own) };
+  }, { all: 0, most: 0 });
+}
+
 export function runRouter(options: RouterRun): RouterResult {
   const { workload, scheduler: kind, machine, config, cacheTokens, batchTokens, maxWaitMs, seed, clock } = options;
   const { engines, threshold } = machine;
