@@ -139,12 +139,16 @@ export const jsonForScript = (value: unknown): string => JSON.stringify(value).r
 export const joinModules = (scripts: readonly string[]): string =>
   scripts.map((script) => script.replaceAll(/^import .*;$/gm, '').replaceAll(/^export /gm, '')).join('\n');
 
-/** The whole page. */
-export function renderPage({ html, style, scripts }: PageParts, data: PageData): string {
+/** A page without a request to anywhere: its template with what stands at the marks. */
+export function joinPage({ html, style, scripts }: PageParts, data = ''): string {
   const inside: Record<string, string> = {
     style: `<style>\n${style}</style>`,
-    data: `<script type="application/json" id="data">${jsonForScript(data)}</script>`,
+    data,
     script: `<script type="module">\n${joinModules(scripts)}</script>`,
   };
   return html.replaceAll(/<!-- (style|data|script) -->/g, (_, mark: string) => inside[mark] ?? '');
 }
+
+/** The whole page of timelines. */
+export const renderPage = (parts: PageParts, data: PageData): string =>
+  joinPage(parts, `<script type="application/json" id="data">${jsonForScript(data)}</script>`);

@@ -67,5 +67,5 @@ export function registerStatusPage(app: FastifyInstance, service: Service, model
   app.get('/status/events', {
     exposeHeadRoute: false, // it would never end
     schema: { summary: 'Server-sent events: `status` with what /status tells, once a second and when an engine changes, and `timeline`.', tags, produces: ['text/event-stream'] },
-  }, (_request, reply) => reply.headers({ 'cache-control': 'no-store', 'x-accel-buffering': 'no' }).type('text/event-stream; charset=utf-8').send(feed.watch()));
+  }, (_request, reply) => reply.headers({ 'cache-control': 'no-store', 'x-accel-buffering': 'no', connection: 'close' }).type('text/event-stream; charset=utf-8').send(feed.watch()));
 }
