@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../node/shaders.ts';
+import { addBatch } from './batch.ts';
 import { addBench } from './bench.ts';
 import { addClassify } from './classify.ts';
 import { addDemo } from './demo.ts';
@@ -37,6 +38,7 @@ export function buildProgram(): Command {
   addRerank(program);
   addVerify(program);
   addServe(program);
+  addBatch(program);
   addLogits(program);
   addDemo(program);
   addTimeline(program);

@@ -24,7 +24,6 @@ export interface RequestFlags {
   readonly modelId?: string;
   readonly labels?: readonly string[];
   readonly template?: string;
-  readonly allowTemplates?: true;
   readonly maxPromptTokens?: number;
   readonly maxPrompts: number;
 }
@@ -33,6 +32,7 @@ export interface ServeFlags extends RunOptions, SchedulingFlags, RequestFlags {
   readonly host: string;
   readonly port: number;
   readonly apiKey?: string;
+  readonly allowTemplates?: true;
   /** Bytes. */
   readonly maxBody: number;
   /** Seconds. */
@@ -43,7 +43,11 @@ export interface ServeFlags extends RunOptions, SchedulingFlags, RequestFlags {
 }
 
 /** `kv` where the user says nothing: a cache of prefixes wherever ranks can have one. */
-export const defaultKv = (strategy: Strategy): RunOptions['kv'] => (rowStrategy(strategy) === undefined ? 'cache' : 'layer');
+const defaultKv = (strategy: Strategy): RunOptions['kv'] => (rowStrategy(strategy) === undefined ? 'cache' : 'layer');
+
+/** The flags as a service takes them. */
+export const servingFlags = <Flags extends RunOptions>(flags: Flags, command: Command): Flags =>
+  (command.getOptionValueSource('kv') === 'default' ? { ...flags, kv: defaultKv(flags.strategy) } : flags);
 
 function saturation(text: string): SaturationMode {
   try {
@@ -95,7 +99,6 @@ export const withRequestOptions = (command: Command): Command => command
   .option('--model-id <name>', 'what clients call the model; the name of its folder when not given', someText)
   .option('--labels <a,b,...>', 'labels of /v1/classify where a request names none', commaList)
   .option('--template <file>', 'Jinja template of /v1/classify where a request has none')
-  .option('--allow-templates', 'take templates from requests though other machines can send them: rendering one may cost anything')
   .option('--max-prompt-tokens <n>', 'longest prompt; what the model has positions for when not given', wholeNumber(1))
   .option('--max-prompts <n>', 'most prompts of one request', wholeNumber(1), MAX_PROMPTS);
 
@@ -104,6 +107,7 @@ export const withServeOptions = (command: Command): Command => withRequestOption
   .option('--host <address>', 'address to listen on; 0.0.0.0 is every one of this machine', '127.0.0.1')
   .option('--port <n>', '0 takes any that is free', portNumber, 8000)
   .addOption(new Option('--api-key <key>', 'what clients must send as "Authorization: Bearer KEY"').argParser(someText).env('ASYNCEP_API_KEY'))
+  .option('--allow-templates', 'take templates from requests though other machines can send them: rendering one may cost anything')
   .addOption(new Option('--max-body <bytes>', 'largest body of a request').argParser(byteCount).default(32 * 2 ** 20, '32MiB'))
   .option('--request-timeout <seconds>', 'a request that is not answered by then is withdrawn', seconds, 600)
   .option('--keep-alive <seconds>', 'idle connections are kept for so long', seconds, 75)

@@ -1,7 +1,5 @@
 /** `asyncep serve`: the HTTP API on running engines, until a signal ends it. */
-import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { EngineInfo } from '../cluster/index.ts';
 import { AsyncepError } from '../errors.ts';
 import { createApp } from '../serving/http/app.ts';
 import { type Listener, openListener } from '../serving/http/listener.ts';
@@ -10,13 +8,12 @@ import { registerStatusPage } from '../serving/http/status-page.ts';
 import { createMetrics } from '../serving/metrics.ts';
 import type { ServedModel } from '../serving/operations/operation.ts';
 import type { Service } from '../serving/service.ts';
-import { writeTrace } from '../trace/chrome-trace.ts';
-import type { TraceEvent } from '../trace/events.ts';
 import { type ChosenModel, chooseModel } from './model-source.ts';
 import { createProgress } from './progress.ts';
-import { openModel, type OpenService, openService } from './serve-open.ts';
-import { defaultKv, isLoopback, type ServeFlags, withServeOptions } from './serve-options.ts';
+import { openModel, openService } from './serve-open.ts';
+import { isLoopback, type ServeFlags, servingFlags, withServeOptions } from './serve-options.ts';
 import { exposureNote, startText } from './serve-text.ts';
+import { recordTrace, tellChanges } from './serve-watch.ts';
 import { checkTraceFile } from './trace-file.ts';
 
 const EXAMPLES = `
@@ -33,10 +30,7 @@ Examples:
 export function addServe(program: Command): void {
   withServeOptions(program.command('serve').description('serve the model over HTTP: completions, classification, scoring, reranking, decisions'))
     .addHelpText('after', EXAMPLES)
-    .action(async (flags: ServeFlags, command: Command) => {
-      const given = command.getOptionValueSource('kv') !== 'default';
-      await serve({ ...flags, kv: given ? flags.kv : defaultKv(flags.strategy) });
-    });
+    .action((flags: ServeFlags, command: Command) => serve(servingFlags(flags, command)));
 }
 
 /** A request must have come in whole within this time. */
@@ -63,9 +57,9 @@ async function serve(flags: ServeFlags): Promise<void> {
 
 async function serveOn(listener: Listener, chosen: ChosenModel, model: ServedModel, flags: ServeFlags, signals: Signals): Promise<void> {
   const opened = await openService(chosen, flags, createProgress(), flags.timeline || flags.trace !== undefined);
-  const { service, pool } = opened;
+  const { service } = opened;
   try {
-    const events = recordTrace(opened, flags.trace);
+    const recorded = recordTrace(opened, flags.trace);
     tellChanges(opened);
     const app = await openApp(service, model, flags);
     listener.serve((request, response) => app.routing(request, response));
@@ -76,7 +70,7 @@ async function serveOn(listener: Listener, chosen: ChosenModel, model: ServedMod
     await signals.first;
     say(`shutting down: ${listener.underWay} requests under way have ${flags.drainSeconds} s (once more ends at once)`);
     const { unanswered } = await drainAndClose({ app, listener, service, deadlineMs: flags.drainSeconds * 1000 });
-    if (flags.trace !== undefined) await writeFile(flags.trace, JSON.stringify(writeTrace(events, pool.engines.map(({ engine, adapter }) => `rank ${engine}: ${adapter}`))));
+    await recorded.save();
     if (unanswered > 0) throw new AsyncepError(`${unanswered} requests had no answer after ${flags.drainSeconds} s (--drain-seconds)`);
     say('every accepted request was answered');
   } finally {
@@ -117,29 +111,4 @@ function watchSignals(): Signals {
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
     },
   };
-}
-
-/** Events that `--trace` writes: a server may run for months. */
-const MAX_TRACE_EVENTS = 500_000;
-
-function recordTrace({ pool }: OpenService, path: string | undefined): readonly TraceEvent[] {
-  const events: TraceEvent[] = [];
-  if (path === undefined) return events;
-  const end = pool.onTrace((more) => {
-    events.push(...more);
-    if (events.length < MAX_TRACE_EVENTS) return;
-    end();
-    warn(`--trace: ${events.length} events recorded, what follows is left out`);
-  });
-  return events;
-}
-
-/** Engines that are lost and come back are told on stderr. */
-function tellChanges({ pool }: OpenService): void {
-  const last = new Map<number, EngineInfo['state']>();
-  pool.onChange(({ engine, state, restarts }, error) => {
-    if (last.get(engine) === state && error === undefined) return;
-    last.set(engine, state);
-    warn(`rank ${engine}: ${state}${error === undefined ? '' : ` (${error.message})`}${restarts > 0 ? `, started again ${restarts} times` : ''}`);
-  });
 }
