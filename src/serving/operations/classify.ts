@@ -2,14 +2,14 @@
 import * as z from 'zod';
 import { InputError } from '../../errors.ts';
 import { checkModel, header, headerOf, modelField, usageSchema } from './asking.ts';
-import { MAX_LABELS, textOrTexts, textsField } from './fields.ts';
+import { labelsField, textOrTexts } from './fields.ts';
 import type { Operation, OperationContext } from './operation.ts';
 import { answerFields, checkTemplate, judgeAll, taskFor, templateField } from './tasks.ts';
 
 const body = z.object({
   model: modelField,
   input: textOrTexts('One text or several.'),
-  labels: textsField('The labels, each one token of the model; those that the server was started with by default.', 2, MAX_LABELS).nullish(),
+  labels: labelsField('The labels, each one token of the model; those that the server was started with by default.').nullish(),
   template: templateField('Jinja template of the prompt with {{ text }} and, if wanted, {{ labels }}; that of the server by default.'),
   truncate_prompt_tokens: answerFields.truncate_prompt_tokens,
 });

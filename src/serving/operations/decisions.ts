@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { checkModel, header, headerOf, modelField, usageSchema } from './asking.ts';
-import { textField, textsField } from './fields.ts';
+import { labelsField, textField, textsField } from './fields.ts';
 import type { Operation, OperationContext, ServedModel } from './operation.ts';
 import { judgeAll, taskFor, type TaskQuestion, type TaskVerdicts } from './tasks.ts';
 
@@ -45,7 +45,7 @@ const common = {
 };
 const context = textField('What the decision is about: a document, a profile, a conversation. Comes before everything that differs between requests about it.');
 const question = z.string().nullish().describe('What is asked about the context.');
-const labels = textsField('The positive answer and the negative one, each one token; "yes" and "no" by default.', 2, 2).nullish();
+const labels = labelsField('The positive answer and the negative one, each one token; "yes" and "no" by default.', 2).nullish();
 const threshold = z.number().min(0).max(1).nullish();
 
 const choice = z.object({

@@ -33,11 +33,15 @@ export class TimeoutError extends AsyncepError {
 /** Seconds until another instance, or this one again, may be there. */
 const RETRY_SECONDS = 5;
 
+/** Messages quote what was sent; nobody reads more of it. */
+const MAX_MESSAGE_CHARACTERS = 1000;
+const brief = (text: string): string => (text.length <= MAX_MESSAGE_CHARACTERS ? text : `${text.slice(0, MAX_MESSAGE_CHARACTERS)}...`);
+
 /** @param retryAfter seconds */
 export function failure(status: number, type: string, message: string, { param = null, code = null, retryAfter }: {
   param?: string | null; code?: string | null; retryAfter?: number;
 } = {}): Failure {
-  return { status, ...(retryAfter !== undefined && { retryAfter }), body: { error: { message, type, param, code } } };
+  return { status, ...(retryAfter !== undefined && { retryAfter }), body: { error: { message: brief(message), type, param, code } } };
 }
 
 export const INVALID = 'invalid_request_error';

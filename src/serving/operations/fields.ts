@@ -7,6 +7,9 @@ import * as z from 'zod';
 /** A list of tokens, or a text to tokenise. */
 export type PromptField = string | readonly number[];
 
+/** Most labels of one request. */
+const MAX_LABELS = 1024;
+
 /** What is wrong with a value, as half a sentence; null: nothing. */
 type Check = (value: unknown) => string | null;
 
@@ -90,6 +93,15 @@ function textsProblem(value: unknown, least: number, most: number): string | nul
 export const textsField = (description: string, least: number, most: number): z.ZodType<readonly string[]> =>
   checked((value) => textsProblem(value, least, most), { type: 'array', minItems: least, maxItems: most, items: { type: 'string' }, description });
 
+/** Longest label: it has to be one token. */
+const MAX_LABEL_CHARACTERS = 256;
+const isLabel = (value: unknown): boolean => isSomeText(value) && (value as string).length <= MAX_LABEL_CHARACTERS;
+
+/** Labels, of which there are two at least. */
+export const labelsField = (description: string, most = MAX_LABELS): z.ZodType<readonly string[]> => checked((value) =>
+  textsProblem(value, 2, most) ?? firstWrong(value as string[], isLabel, `a label of at most ${MAX_LABEL_CHARACTERS} characters`),
+{ type: 'array', minItems: 2, maxItems: most, items: { type: 'string', minLength: 1, maxLength: MAX_LABEL_CHARACTERS }, description });
+
 /** A text, or a list of at least `least`. */
 export const textOrTexts = (description: string, least = 1): z.ZodType<string | readonly string[]> => checked((value) => {
   if (isText(value)) return null;
@@ -110,9 +122,6 @@ export const documentsField = (description: string): z.ZodType<readonly Document
   type: 'array', minItems: 1, description,
   items: { anyOf: [{ type: 'string' }, { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] }] },
 });
-
-/** Most labels of one request. */
-export const MAX_LABELS = 1024;
 
 /** Tokens whose probabilities are asked for. */
 export const labelTokensField = (description: string): z.ZodType<readonly number[]> => checked((value) => {

@@ -5,7 +5,7 @@ import { createTask, softmax, type Task, type TaskRecord } from '../../model/tas
 import { TASKS, type TaskKind } from '../../model/templates.ts';
 import type { ServingRequest } from '../requests.ts';
 import { askAll, checkedTokens, prepare, refuseLong, usageOf, type usageSchema } from './asking.ts';
-import { MAX_LABELS, textsField } from './fields.ts';
+import { labelsField } from './fields.ts';
 import type { OperationContext, ServedModel } from './operation.ts';
 
 /** Compiled tasks of a model: labels and templates of requests are anybody's, so only the last ones are kept. */
@@ -92,7 +92,7 @@ export const templateField = (description: string) => z.string().max(MAX_TEMPLAT
 
 /** Fields of the operations that ask whether a document fits a query. */
 export const answerFields = {
-  labels: textsField('The positive answer and the negative one, each one token; "yes" and "no" by default.', 2, MAX_LABELS).nullish(),
+  labels: labelsField('The positive answer first, then the others, each one token; "yes" and "no" by default.').nullish(),
   template: templateField('Jinja template of the prompt with {{ query }} and {{ candidate }}; the built-in one by default.'),
   truncate_prompt_tokens: z.int().min(-1).nullish()
     .describe('Shortens documents from their end until a prompt has at most so many tokens; -1: as many as the server takes. Longer ones are refused by default.'),
