@@ -1,6 +1,7 @@
 /**
  * Which engines the scheduler may use. It is told of each change once, whatever the order in which the pool says that an engine is lost and that
- * its passes failed; and one engine can be taken from it, for requests that should run alone.
+ * its passes failed; and one engine can be taken from it, for requests that should run alone. Where engines end together (ranks
+ * that compute together, or pass bytes on), alone means alone among all.
  */
 import type { EngineInfo, EnginePool } from '../cluster/engine-pool.ts';
 import type { Routable, Scheduler } from './scheduling.ts';
@@ -24,7 +25,9 @@ export interface PassTicket {
 
 export class EngineBoard {
   readonly #entries: readonly Entry[];
-  #isolated: number | null = null;
+  #isolated: readonly number[] = [];
+  /** The loss of one was the loss of all. */
+  #together = false;
 
   constructor(private readonly pool: Pick<EnginePool, 'engines'>, private readonly scheduler: Pick<Scheduler<Routable>, 'lost' | 'ready'>) {
     this.#entries = pool.engines.map(() => ({ passes: 0, losses: 0, doubtful: false, given: true }));
@@ -63,32 +66,35 @@ export class EngineBoard {
     if (state === 'lost') {
       entry.losses++;
       entry.doubtful = false;
+      this.#together ||= this.pool.engines.every(({ state }) => state === 'lost');
       this.#withhold(engine);
     }
     this.#tell(engine);
   }
 
   /**
-   * Takes an engine from the scheduler, the one with the fewest passes, and keeps it until {@link release}; another one when it is lost.
-   * @returns the engine once it has nothing under way; null before
+   * Takes an engine from the scheduler, the one with the fewest passes, and keeps it until {@link release}; another one when it is lost. Takes all where
+   * they end together.
+   * @returns the engine once nothing is under way that it could end; null before
    */
   isolate(): number | null {
-    if (this.#isolated !== null && !this.#healthy(this.#isolated)) this.release();
-    this.#isolated ??= this.#leastBusy();
-    if (this.#isolated === null) return null;
-    this.#tell(this.#isolated);
-    return this.#entry(this.#isolated).passes === 0 ? this.#isolated : null;
+    if (!this.#isolated.every((engine) => this.#healthy(engine))) this.release();
+    if (this.#isolated.length === 0) this.#isolated = this.#together ? this.#byPasses() : this.#byPasses().slice(0, 1);
+    for (const engine of this.#isolated) this.#tell(engine);
+    const idle = this.#isolated.every((engine) => this.#entry(engine).passes === 0);
+    return idle ? this.#isolated[0] ?? null : null;
   }
 
   release(): void {
-    const engine = this.#isolated;
-    this.#isolated = null;
-    if (engine !== null) this.#tell(engine);
+    const engines = this.#isolated;
+    this.#isolated = [];
+    for (const engine of engines) this.#tell(engine);
   }
 
-  #leastBusy(): number | null {
+  /** Healthy engines, those with the fewest passes first. */
+  #byPasses(): number[] {
     const healthy = this.#entries.map((_, engine) => engine).filter((engine) => this.#healthy(engine));
-    return healthy.sort((a, b) => this.#entry(a).passes - this.#entry(b).passes || a - b)[0] ?? null;
+    return healthy.sort((a, b) => this.#entry(a).passes - this.#entry(b).passes || a - b);
   }
 
   #entry(engine: number): Entry {
@@ -112,7 +118,7 @@ export class EngineBoard {
 
   #tell(engine: number): void {
     const entry = this.#entry(engine);
-    if (!this.#healthy(engine) || engine === this.#isolated) this.#withhold(engine);
+    if (!this.#healthy(engine) || this.#isolated.includes(engine)) this.#withhold(engine);
     else if (!entry.given && entry.passes === 0) {
       // The scheduler counts an engine's passes from nothing.
       entry.given = true;

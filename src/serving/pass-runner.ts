@@ -40,9 +40,9 @@ export class PassRunner {
     const endedMs = this.hooks.now();
     const startMs = Math.min(Math.max(sentMs, answer.stats.startEpochMs), endedMs);
     this.hooks.passed(servedPass(engine, jobs, { answer, plannedFlops, endedMs, threshold: this.threshold }), sumOf(jobs, ({ allFlops }) => allFlops));
-    cutAnswers(requests, work, answer).forEach((own, i) => {
+    cutAnswers(requests, work, answer).forEach(({ logits, scores, cachedTokens }, i) => {
       const job = jobs[i] as Job;
-      job.resolve({ ...own, engine, queuedMs: Math.max(0, startMs - job.arrivedMs), computeMs: endedMs - startMs });
+      job.resolve({ logits, scores, cachedTokens, engine, queuedMs: Math.max(0, startMs - job.arrivedMs), computeMs: endedMs - startMs });
     });
     return answer.cache;
   }

@@ -63,6 +63,8 @@ export interface FakePoolOptions {
   readonly poisonous?: (tokens: Uint32Array) => boolean;
   readonly refused?: (tokens: Uint32Array) => boolean;
   readonly poisonLoss?: Loss;
+  /** The loss of one engine is the loss of all. */
+  readonly together?: boolean;
   /** Engines that are `starting` at first. */
   readonly starting?: readonly number[];
   readonly info?: Partial<EngineInfo>;
@@ -107,7 +109,7 @@ export class FakePool implements EnginePool {
     return this.#engine(engine).underWay.size;
   }
 
-  /** Passes that a prompt was in. */
+  /** Passes that a prompt was in, those among them that were lost before they began. */
   runsOf(tokens: Uint32Array): number {
     return this.#runs.get(tokens.join()) ?? 0;
   }
@@ -121,10 +123,10 @@ export class FakePool implements EnginePool {
     const engine = this.#engine(index);
     this.given.push({ engine: index, work });
     if (engine.info.state !== 'ready') this.givenToLost++;
-    if (engine.dead || engine.info.state !== 'ready') return Promise.reject(new RankError(index, 'is not there'));
     const refused = work.sequences.findIndex(({ tokens }) => this.options.refused?.(tokens));
     if (refused >= 0) return Promise.reject(new InputError(`sequence ${refused}`, 'tokens', 'are refused'));
     for (const { tokens } of work.sequences) this.#runs.set(tokens.join(), this.runsOf(tokens) + 1);
+    if (engine.dead || engine.info.state !== 'ready') return Promise.reject(new RankError(index, 'is not there'));
     const serviceMs = this.options.serviceMs?.(work, index) ?? SERVICE_MS;
     const startMs = Math.max(epochMs(), engine.busyUntilMs);
     engine.busyUntilMs = startMs + serviceMs;
@@ -152,20 +154,22 @@ export class FakePool implements EnginePool {
   }
 
   lose(index: number, { tellAfterMs = 0, failAfterMs = 0, backAfterMs = Infinity }: Loss = {}): void {
-    const engine = this.#engine(index);
-    if (engine.dead) return;
-    engine.dead = true;
+    const engines = (this.options.together ? this.#engines : [this.#engine(index)]).filter(({ dead }) => !dead);
     const error = new RankError(index, 'was killed');
-    const passes = [...engine.underWay];
-    engine.underWay.clear();
+    const passes = engines.flatMap((engine) => [...engine.underWay]);
+    for (const engine of engines) {
+      engine.dead = true;
+      engine.underWay.clear();
+    }
     for (const { timer } of passes) clearTimeout(timer);
-    const tell = (): void => this.#change(engine, { state: 'lost' }, error);
-    const fail = (): void => {
+    later(tellAfterMs, () => {
+      for (const engine of engines) engine.info = { ...engine.info, state: 'lost' };
+      for (const engine of engines) this.#change(engine, {}, error);
+    });
+    later(failAfterMs, () => {
       for (const { reject } of passes) reject(error);
-    };
-    later(tellAfterMs, tell);
-    later(failAfterMs, fail);
-    if (backAfterMs < Infinity) later(tellAfterMs + backAfterMs, () => this.back(index));
+    });
+    if (backAfterMs < Infinity) later(tellAfterMs + backAfterMs, () => engines.forEach(({ info }) => this.back(info.engine)));
   }
 
   /** Ready, for the first time or again. */

@@ -99,6 +99,15 @@ describe('the loss of an engine', () => {
     expect(scheduler.open.filter((open) => open).length).toBe(1);
   });
 
+  it('where engines end together, a last run is the only one of all of them', async () => {
+    const { pool, service } = start({ engines: 3, together: true, poisonous: ([first]) => first! >= 60, poisonLoss: { backAfterMs: 30 } }, { batchTokens: 15 });
+    const requests = Array.from({ length: 64 }, (_, i) => asking((i * 5) % 64));
+    const outcomes = requests.map((request) => watch(service.submit(request)));
+    await after(20_000);
+    expect(outcomes).toMatchObject(requests.map((request) => (request.tokens[0]! >= 60 ? { error: { name: 'GivenUpError' } } : rightAnswer(request))));
+    expect(Math.max(...requests.map(({ tokens }) => pool.runsOf(tokens)))).toBe(3);
+  });
+
   it('a failure that is nobody\'s loss ends the requests of its batch alone', async () => {
     const { pool, service } = start({ serviceMs: ({ sequences }) => { if (sequences[0]?.tokens[0] === 1) throw new TypeError('a bug'); return 10; } }, { batchTokens: 3 });
     const outcomes = [1, 2].map((first) => watch(service.submit(asking(first))));

@@ -57,6 +57,20 @@ describe('shutting down', () => {
     await service.drain();
   });
 
+  it('drains no sooner than the pass of a request that was withdrawn has ended', async () => {
+    const { service } = start();
+    const leaves = new AbortController();
+    watch(service.submit(asking(1, { signal: leaves.signal })));
+    await after(5);
+    leaves.abort();
+    const drained = vi.fn();
+    void service.drain().then(drained);
+    await after(2);
+    expect(drained).not.toHaveBeenCalled();
+    await after(10);
+    expect(drained).toHaveBeenCalledOnce();
+  });
+
   it('drains through the loss of an engine', async () => {
     const { pool, service } = start({}, { threshold: 1e15, maxWaitMs: 1e6 });
     const outcome = watch(service.submit(asking(1)));

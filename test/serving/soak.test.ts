@@ -1,12 +1,11 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Loss } from './fake-pool.ts';
 import { createScheduler } from '../../src/serving/scheduler.ts';
 import { SCHEDULERS, type Routable, type Scheduler, type SchedulerKind, type SchedulerOptions } from '../../src/serving/scheduling.ts';
 import type { ServingRequest } from '../../src/serving/requests.ts';
 import type { Service } from '../../src/serving/service.ts';
 import { hashWords } from '../../src/sim/random.ts';
-import type { FakePool } from './fake-pool.ts';
+import type { FakePool, Loss } from './fake-pool.ts';
 import { PlainScheduler } from './plain-scheduler.ts';
 import { after, asking, rightAnswer, start, watch, type Watched } from './service-fixture.ts';
 
@@ -54,7 +53,7 @@ function randomLoss(random: () => number, idle: boolean): Loss {
 /** Not an engine that gives a request its last run: that would be given up, and rightly. */
 function loseOne(pool: FakePool, random: () => number): void {
   const engine = Math.floor(random() * ENGINES);
-  const prompts = pool.promptsOf(engine);
+  const prompts = pool.options.together ? [0, 1, 2].flatMap((each) => pool.promptsOf(each)) : pool.promptsOf(engine);
   if (prompts.every((tokens) => pool.runsOf(tokens) < 3)) pool.lose(engine, randomLoss(random, prompts.length === 0));
 }
 
@@ -87,12 +86,14 @@ function countEnds(service: Service): Map<ServingRequest, number> {
   return ends;
 }
 
-describe.each(['plain', ...SCHEDULERS] as const)('under losses, withdrawals, refusals and poison, with scheduler %s', (name) => {
-  it.each([1, 2, 3])('every accepted request comes to one end, the right one, and nothing is left behind (seed %i)', async (seed) => {
+const CASES = [...(['plain', ...SCHEDULERS] as const).map((name) => ({ name, together: false })), { name: 'prefix', together: true }] as const;
+
+describe.each(CASES)('under losses (of all together: $together), withdrawals, refusals and poison, with scheduler $name', ({ name, together }) => {
+  it.each([1, 2])('every accepted request comes to one end, the right one, and nothing is left behind (seed %i)', async (seed) => {
     const random = randomOf(seed);
     const schedulers: Scheduler<Routable>[] = [];
     const { pool, service } = start({
-      engines: ENGINES, poisonous: has(POISON), refused: has(REFUSED), poisonLoss: { backAfterMs: 15 }, starting: [2],
+      engines: ENGINES, together, poisonous: has(POISON), refused: has(REFUSED), poisonLoss: { backAfterMs: 15 }, starting: [2],
       serviceMs: (work, engine) => 2 + engine + Math.floor(work.sequences.length / 20),
     }, {
       threshold: 5e7, batchTokens: 512, maxWaiting: 400, maxWaitMs: 4, scheduler: name === 'plain' ? 'prefix' : name satisfies SchedulerKind,
@@ -110,8 +111,8 @@ describe.each(['plain', ...SCHEDULERS] as const)('under losses, withdrawals, ref
     await drained;
 
     const states = new Set(sent.map(stateOf));
-    const allowed = ['good answered', 'good CancelledError', 'good OverloadedError', 'poisonous GivenUpError', 'poisonous CancelledError', 'poisonous OverloadedError', 'refused InputError', 'refused CancelledError', 'refused OverloadedError'];
-    expect([...states].filter((state) => !allowed.includes(state))).toEqual([]);
+    const allowed = new Set(['good answered', 'good CancelledError', 'good OverloadedError', 'poisonous GivenUpError', 'poisonous CancelledError', 'poisonous OverloadedError', 'refused InputError', 'refused CancelledError', 'refused OverloadedError']);
+    expect([...states].filter((state) => !allowed.has(state))).toEqual([]);
     expect(states).toContain('poisonous GivenUpError');
     expect(states).toContain('refused InputError');
     expect(sent.filter(({ request: { signal }, watched }) => watched.error?.name === 'CancelledError' && !signal?.aborted)).toEqual([]);
