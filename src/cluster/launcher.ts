@@ -7,7 +7,7 @@ import type { ClusterOptions, Progress, RankInfo } from './options.ts';
 import { RankProcess, type RankEvents, type Reply } from './rank-process.ts';
 import { Rendezvous } from './rendezvous.ts';
 
-/** What a start is for, beside passes. */
+/** What a start brings beside ranks that are ready. */
 export interface LaunchOptions {
   /** Segments stay although no pass reads them, for a rank that starts again. */
   readonly keepSegments?: boolean;

@@ -68,4 +68,4 @@ it(`every pass is answered rightly or names the engine that was lost (ASYNCEP_TE
   expect(tally.answered).toBeGreaterThan(100);
   await pool.close();
   expect([...ranksOf(process.pid), ...segments()]).toEqual([]);
-}, 120_000);
+}, 240_000);

@@ -7,7 +7,8 @@ import { afterAll } from 'vitest';
 import { launchEnginePool, type EngineInfo, type EnginePool, type EnginePoolOptions, type PassWork } from '../../src/cluster/index.ts';
 
 const FAKE = new URL('./fake-backend.ts', import.meta.url).href;
-const WAIT_MS = 30_000;
+/** Generous: ranks that start on a busy machine take their time. */
+const WAIT_MS = 60_000;
 
 export const fakePool = (rest: Partial<EnginePoolOptions> = {}): Promise<EnginePool> => launchEnginePool({
   model: { kind: 'random', preset: 'none', seed: 0 }, ranks: 3, strategy: 'asyncep', backendModule: FAKE, restartPauseMs: 20, ...rest,
