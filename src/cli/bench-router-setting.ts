@@ -3,6 +3,7 @@ import { InputError } from '../errors.ts';
 import { presetConfig, presetNames } from '../model/presets.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { parseSaturation } from '../serving/saturation.ts';
+import { MAX_ENGINES } from '../serving/prefix-table.ts';
 import { SCHEDULERS, type SchedulerKind } from '../serving/scheduling.ts';
 import { hardwareOf } from '../sim/hardware.ts';
 import { machineOf, type Machine } from '../sim/serving/machine.ts';
@@ -18,7 +19,7 @@ export interface RouterFlags {
   readonly trace?: string;
   /** Infinity: everything at once. */
   readonly rate: number;
-  readonly requests: number;
+  readonly requests?: number;
   readonly order: Order;
   readonly seed: number;
   readonly schedulers: readonly SchedulerKind[];
@@ -59,11 +60,13 @@ async function chooseRouterWorkload({ trace, rate, workload, requests, order, se
   }
   if (!workloadNames.includes(workload)) throw new InputError('--workload', workload, `is unknown; expected ${workloadNames.join(', ')}, or --trace with a file`);
   if (rate !== Infinity) throw new InputError('--rate', String(rate), `${workload} has no arrival times; expected inf, or --trace`);
-  return syntheticWorkload(workload, { requests, order, seed });
+  return syntheticWorkload(workload, { order, seed, ...(requests === undefined ? {} : { requests }) });
 }
 
 /** @throws InputError for whatever is wrong with the flags or the trace */
 export async function prepareRouter(flags: RouterFlags): Promise<RouterSetting> {
+  const tooMany = flags.engines.find((engines) => engines > MAX_ENGINES);
+  if (tooMany !== undefined) throw new InputError('--engines', '', `${tooMany} engines asked for; expected whole numbers from 1 to ${MAX_ENGINES}`);
   const setting = { flags, config: await chooseConfig(flags.model), workload: await chooseRouterWorkload(flags) };
   machineFor(setting, 1);
   return setting;

@@ -15,7 +15,8 @@ const EXAMPLES = `
 The scheduler is the server's own; engines are simulated: a prefix cache (the engines' own index), true FLOPs at the rate that the paper reached on the
 hardware (32 % of its peak), and the transfer of experts, which a batch below T does not hide. Equal flags give equal figures.
 
-A trace is JSON lines in Mooncake's format: {"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 2353]}.
+A trace is JSON lines in Mooncake's format: {"timestamp": 27482, "input_length": 1300, "output_length": 52, "hash_ids": [46, 47, 2353]};
+an id names 512 tokens and all before them.
 
 Examples:
   $ asyncep bench router
@@ -41,7 +42,7 @@ export function addBenchRouter(bench: Command): void {
   bench.command('router')
     .description('compare ways to choose an engine for a request: hits, balance, filled batches and throughput, on simulated engines')
     .option('--workload <name>', `the paper's: ${workloadNames.join(', ')}`, 'mixed')
-    .option('--requests <n>', 'requests of the workload, about, in the paper\'s proportions; 73800 is the paper\'s number', wholeNumber(1), 73_800)
+    .option('--requests <n>', 'so many requests, about, in the paper\'s proportions; the paper\'s number when not given, 73800 of mixed', wholeNumber(1))
     .addOption(new Option('--order <order>', 'requests in any order, or siblings (questions on one document) one after the other').choices(ORDERS).default('shuffled'))
     .option('--trace <file>', 'requests of a recorded service instead, see below')
     .option('--rate <factor>', 'how much faster than in the trace requests arrive; inf: all are there at once', rate, Infinity)

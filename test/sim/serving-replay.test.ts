@@ -133,7 +133,13 @@ describe('a replay', () => {
   it('is stopped when the scheduler gives a request out twice', () => {
     const plain = inTurnScheduler<SimRequest>(1, 1);
     const twice: Scheduler<SimRequest> = { ...plain, round: (nowMs, drain) => plain.round(nowMs, drain).flatMap((batch) => [batch, batch]) };
-    expect(() => play([prompt(0, 64), prompt(1, 64)], { scheduler: twice })).toThrow('request 0 was answered twice');
+    expect(() => play([prompt(0, 64)], { scheduler: twice })).toThrow('request 0 was answered twice');
+  });
+
+  it('is stopped when the scheduler gives an engine a third batch', () => {
+    const plain = inTurnScheduler<SimRequest>(3, 1);
+    const flooding: Scheduler<SimRequest> = { ...plain, round: (nowMs, drain) => plain.round(nowMs, drain).map((batch) => ({ ...batch, engine: 0 })) };
+    expect(() => play([prompt(0, 64), prompt(1, 64), prompt(2, 64)], { scheduler: flooding })).toThrow('engine 0 has 2 batches under way and was given another');
   });
 
   it('is stopped when the scheduler wants to be asked again and again without a batch', () => {

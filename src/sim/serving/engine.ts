@@ -10,6 +10,9 @@ import type { ScheduledBatch } from '../../serving/scheduling.ts';
 import type { CachePlan, EngineCache } from './engine-cache.ts';
 import type { SimRequest } from './request.ts';
 
+/** Batches under way on an engine at most. */
+const DEPTH = 2;
+
 export interface EngineRates {
   readonly flopsPerSecond: number;
   /** t_EP of one layer; 0: nothing is gathered. */
@@ -42,11 +45,9 @@ export class SimEngine {
     return this.#underWay[0]?.endMs ?? Infinity;
   }
 
-  get underWay(): number {
-    return this.#underWay.length;
-  }
-
+  /** @throws Error when two are under way already */
   submit(batch: ScheduledBatch<SimRequest>, nowMs: number): Pass {
+    if (this.#underWay.length >= DEPTH) throw new Error(`engine ${batch.engine} has ${DEPTH} batches under way and was given another`);
     const { cachedTokens, events } = this.cache.plan(batch.requests);
     let [flops, tokens, cached] = [0, 0, 0];
     batch.requests.forEach((request, i) => {

@@ -19,7 +19,7 @@ const DEVICES: readonly { readonly name: RegExp; readonly memoryBytes: number; r
   { name: /H200/, memoryBytes: 141e9, hostBytesPerSecond: 64e9 },
 ];
 
-/** Share of the memory that weights and keys and values may take: activations and the driver need the rest (vLLM's default is the same). */
+/** Share of the memory that weights and keys and values may take: activations and the driver need the rest (vLLM takes as much by default). */
 const USABLE_MEMORY = 0.9;
 /** Keys and values in 16 bits, whatever the weights are in. */
 const KEY_VALUE_ELEMENT_BYTES = 2;

@@ -50,7 +50,7 @@ class Run {
   }
 
   get done(): boolean {
-    return this.#answered === this.options.prompts.length;
+    return this.#answered === this.options.prompts.length && this.#engines.every(({ nextEndMs }) => nextEndMs === Infinity);
   }
 
   #finish(engine: SimEngine): void {

@@ -29,8 +29,8 @@ export const ORDERS = ['shuffled', 'together'] as const;
 export type Order = (typeof ORDERS)[number];
 
 export interface SyntheticOptions {
-  /** About so many; each source keeps one at least. */
-  readonly requests: number;
+  /** About so many, each source keeps one at least; as many as the paper's by default. */
+  readonly requests?: number;
   readonly order: Order;
   readonly seed: number;
 }
@@ -94,9 +94,10 @@ function siblingsTogether(requests: readonly Request[]): Request[] {
  * The workload as requests, before hashes are made of it.
  * @throws InputError for an unknown name
  */
-export function orderedWorkload(name: string, { requests, order, seed }: SyntheticOptions, longestContext = FULL_CONTEXT): Workload {
+export function orderedWorkload(name: string, options: SyntheticOptions, longestContext = FULL_CONTEXT): Workload {
   const sources = Object.hasOwn(WORKLOADS, name) ? (WORKLOADS[name] ?? []) : [];
   const all = sources.reduce((sum, source) => ({ requests: sum.requests + source.requests, tokens: sum.tokens + source.tokens }), { requests: 0, tokens: 0 });
+  const { requests = all.requests, order, seed } = options;
   const workload = namedWorkload(name, { longestContext, tokens: (all.tokens * longestContext * requests) / (FULL_CONTEXT * all.requests), seed });
   return order === 'shuffled' ? workload : { ...workload, requests: siblingsTogether(workload.requests) };
 }

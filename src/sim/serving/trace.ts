@@ -1,7 +1,7 @@
 /**
  * Requests of a recorded service in Mooncake's open format (FAST '25; kvcache-ai/Mooncake, FAST25-release/traces): a line is
  *
- *     {"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 2353]}
+ *     {"timestamp": 27482, "input_length": 1300, "output_length": 52, "hash_ids": [46, 47, 2353]}
  *
  * `timestamp` in milliseconds since the trace began; a hash id names 512 tokens *and everything before them* (the last id of a prompt covers what
  * is left), so prompts share a prefix exactly as far as their ids are equal from the start. There is no text, and no block of 16 tokens: each id stands for
