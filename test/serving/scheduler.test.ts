@@ -58,6 +58,15 @@ describe('prefix routing', () => {
     expect(scheduler.round(0, true)[0]?.tokens).toBe(70 - 32);
   });
 
+  it('believes no cache to hold more than it can', () => {
+    const scheduler = make('prefix', { engines: 1, cacheBlocks: 3 });
+    const [first] = addAll(scheduler, [sibling(1)]) as [Routable];
+    scheduler.finished(scheduler.round(0, true)[0] as never, { ...NONE, materialised: first.hashes });
+    expect(scheduler.load(0).committedBlocks).toBe(3);
+    addAll(scheduler, [sibling(1)], 1);
+    expect(scheduler.round(0, true)[0]?.tokens).toBe(70 - 48);
+  });
+
   it('takes no more for cached than may be: what is asked for is computed', () => {
     const scheduler = make('prefix', { engines: 1, threshold: Infinity });
     addAll(scheduler, [{ sharedBlocks: 4 }, { sharedBlocks: 4 }, { sharedBlocks: 4, asked: 20 }]);
