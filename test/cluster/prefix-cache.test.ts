@@ -40,7 +40,7 @@ describe('ranks with a prefix cache', () => {
         expect(cache).toBe(Math.floor(prefixCacheBytes / perBlock) * perBlock);
       }
     }
-  }, 60_000);
+  }, 120_000);
 
   it.each(['ep', 'dp-tp', 'tp-ep', 'tp', 'pp'] as const)('are refused under %s, before any process starts', async (strategy) => {
     const message = await run({ strategy, kv: 'cache' }).then(() => 'ran', (error: Error) => error.message);
