@@ -158,7 +158,7 @@ describe('FLOPs of a request', () => {
 });
 
 describe('the snapshot', () => {
-  it('sums passes of each engine, with time in which two were under way counted once', async () => {
+  it('sums passes of each engine', async () => {
     const { pool, service } = start({ engines: 2 }, { batchTokens: 3, threshold: 1 });
     for (let i = 0; i < 6; i++) void service.submit(asking(i));
     await after(100);
