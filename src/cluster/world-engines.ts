@@ -21,6 +21,14 @@ interface Group {
   readonly joint: boolean;
 }
 
+interface Engine {
+  /** Shared by all engines of its group, in which it has this place. */
+  readonly departures: Departures;
+  readonly place: number;
+  /** That compute its batches. */
+  readonly ranks: readonly number[];
+}
+
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Ranks that read no segment in a pass ride alone. */
@@ -33,8 +41,7 @@ function groupsOf(options: EngineContext['options']): Group[] {
 }
 
 export class WorldEngines implements Engines {
-  readonly #departures = new Map<number, Departures>();
-  readonly #engines: readonly { readonly group: Group; readonly ranks: readonly number[] }[];
+  readonly #engines: readonly Engine[];
   readonly #restarts;
   readonly #closing = new AbortController();
   #state: EngineState = 'ready';
@@ -48,8 +55,7 @@ export class WorldEngines implements Engines {
     this.#restarts = context.restarts();
     this.#engines = groupsOf(context.options).flatMap((group) => {
       const departures = new Departures(group.engines.length, group.inFlight, (departure) => this.#run(group, departure));
-      for (const engine of group.engines) this.#departures.set(engine, departures);
-      return group.engines.map((engine) => ({ group, ranks: group.engines.length === 1 ? group.ranks : [engine] }));
+      return group.engines.map((engine, place) => ({ departures, place, ranks: group.engines.length === 1 ? group.ranks : [engine] }));
     });
     this.#begin(world, started);
   }
@@ -69,8 +75,8 @@ export class WorldEngines implements Engines {
 
   async pass(engine: number, work: PassWork): Promise<PassAnswer> {
     this.#checkReady();
-    const place = this.#engines[engine]?.group.engines.indexOf(engine) ?? -1;
-    return (this.#departures.get(engine) as Departures).add(place, work);
+    const { departures, place } = this.#engines[engine] as Engine;
+    return departures.add(place, work);
   }
 
   #checkReady(): void {
@@ -90,8 +96,9 @@ export class WorldEngines implements Engines {
     const settle = async (place: number, answer: () => Promise<PassAnswer>): Promise<void> => {
       try {
         const answered = await answer();
+        if (departure[place] === undefined) return;
         this.#restarts.answered();
-        departure[place]?.answer(answered);
+        departure[place].answer(answered);
       } catch (error) {
         departure[place]?.reject(await this.#reasonOf(world, error));
       }
@@ -119,7 +126,7 @@ export class WorldEngines implements Engines {
     const pauseMs = this.#restarts.failed();
     const reason = asRankError(0, error);
     this.#error = pauseMs === null ? giveUp(reason, this.#restarts.inARow) : reason;
-    for (const departures of this.#departures.values()) departures.refuse(this.#error);
+    for (const { departures } of this.#engines) departures.refuse(this.#error);
     this.#become('lost', this.#error);
     if (pauseMs !== null) void this.#restart(pauseMs);
   }
@@ -149,7 +156,7 @@ export class WorldEngines implements Engines {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    for (const departures of this.#departures.values()) departures.refuse(closed());
+    for (const { departures } of this.#engines) departures.refuse(closed());
     await this.world.close('engines');
   }
 }
