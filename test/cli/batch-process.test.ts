@@ -66,7 +66,7 @@ describe('a batch that is killed again and again', () => {
       const line = Number(id.slice('batch_req_'.length));
       expect([custom_id, response.body.length]).toEqual([`id-${line}`, 1 + line % 30]);
     }
-  });
+  }, 240_000);
 });
 
 describe('a batch that is interrupted', () => {
