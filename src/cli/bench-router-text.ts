@@ -11,7 +11,7 @@ import { formatCount, formatFlops, formatPercent } from './format.ts';
 import { newTable } from './table.ts';
 
 /** What others are compared with. */
-export const BASE: SchedulerKind = 'least-loaded';
+const BASE: SchedulerKind = 'least-loaded';
 
 /** One scheduler on one number of engines. */
 export interface RouterRow {
@@ -31,7 +31,7 @@ export interface RouterWorld {
 }
 
 /** A line before its gain is known. */
-export type PlainRow = Omit<RouterRow, 'gain'>;
+type PlainRow = Omit<RouterRow, 'gain'>;
 
 /** Compares every row with that of {@link BASE}. */
 export function withGains(rows: readonly PlainRow[]): RouterRow[] {

@@ -24,6 +24,10 @@ describe('the machine of simulated engines', () => {
     expect(machineOf({ ...options, hardware: hardwareOf('8xh200-fp8'), engines: 4 }).gatherMs).toBeCloseTo(((LAYER_PARAMETERS * 3) / 4 / 450e9) * 1000, 9);
   });
 
+  it('says when the cache alone is too large', () => {
+    expect(machineOf({ ...options, cacheTokens: 2 ** 21 }).lines[0]).toMatch(/GB\/s; and yet such a cache fits on no such device$/);
+  });
+
   it('has a T by the rate that kernels reach, or by the one that is given', () => {
     const peak = machineOf(options).threshold;
     expect(machineOf({ ...options, saturation: 'measured' }).threshold / peak).toBeCloseTo(0.32, 12);

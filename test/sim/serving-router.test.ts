@@ -23,7 +23,7 @@ const machine = (engines: number, promptsInThreshold: number): Machine => {
   return { engines, threshold, flopsPerSecond, peakFlopsPerSecond: 2e12, moeLayers: 4, gatherMs: (threshold / flopsPerSecond) * 1000 / 4 / 1.5, lines: [] };
 };
 
-const run = (scheduler: SchedulerKind, engines: number, { promptsInThreshold = 3, cacheTokens = 1e6, seed = 1, of = workload } = {}) =>
+const run = (scheduler: SchedulerKind, engines: number, { promptsInThreshold = 3, cacheTokens = 200_000, seed = 1, of = workload } = {}) =>
   runRouter({ workload: of, scheduler, machine: machine(engines, promptsInThreshold), config, cacheTokens, batchTokens: 20 * TOKENS, maxWaitMs: 1000, seed });
 
 describe.each(SCHEDULERS)('a run of %s', (kind) => {

@@ -61,27 +61,34 @@ export interface Machine {
 
 const GB = 1e9;
 
-/** Weights, slots and keys and values of a device that holds its shard. */
-function residentBytes({ config, engines, hardware: { elementBytes }, cacheTokens }: MachineOptions): { readonly weights: number; readonly keysAndValues: number } {
+interface DeviceBytes {
+  /** Weights that are always on the device, and slots. */
+  readonly fixed: number;
+  /** What can stay in host memory. */
+  readonly shard: number;
+  readonly keysAndValues: number;
+}
+
+function deviceBytes({ config, engines, hardware: { elementBytes }, cacheTokens }: MachineOptions): DeviceBytes {
   const { shared, shard, firstLayer } = rankWeightBytes(config, Math.ceil(config.numExperts / engines), elementBytes);
-  const slots = engines === 1 ? 0 : SLOTS * layerExpertBytes(config, elementBytes);
-  // One engine has no shard but everything; its first layer is counted with it.
-  return { weights: shared + shard + firstLayer + slots, keysAndValues: cacheTokens * keyValueBytes(config) };
+  return { fixed: shared + firstLayer + SLOTS * layerExpertBytes(config, elementBytes), shard, keysAndValues: cacheTokens * keyValueBytes(config) };
 }
 
 /** t_EP over the links, and whether the shard stays in host memory. */
 function transfers(options: MachineOptions): { readonly gather: number; readonly host: number; readonly line: string } {
   const { hardware: { name, elementBytes, linkBytesPerSecond }, config, engines, cacheTokens } = options;
   const device = DEVICES.find((known) => known.name.test(name)) as (typeof DEVICES)[number];
-  const { weights, keysAndValues } = residentBytes(options);
-  const fits = weights + keysAndValues <= USABLE_MEMORY * device.memoryBytes;
+  const { fixed, shard, keysAndValues } = deviceBytes(options);
+  const usable = USABLE_MEMORY * device.memoryBytes;
+  const fits = fixed + shard + keysAndValues <= usable;
   const layer = layerExpertBytes(config, elementBytes);
   const gb = (bytes: number): string => (bytes / GB).toFixed(1);
   return {
     gather: gatherMs({ config, ranks: engines, weightBytes: elementBytes, link: { bytesPerSecond: linkBytesPerSecond, latencyMs: 0 } }),
     host: fits ? 0 : (layer / engines / device.hostBytesPerSecond) * 1000,
-    line: `memory of a device: weights ${gb(weights)} GB + ${cacheTokens.toLocaleString('en-US')} tokens of keys and values in 16 bits ${gb(keysAndValues)} GB ${fits ? 'fit in' : 'do not fit in'} ${USABLE_MEMORY} x ${gb(device.memoryBytes)} GB`
-      + (fits ? '' : `: experts stream from host memory, ${gb(layer / engines)} GB a layer at ${gb(device.hostBytesPerSecond)} GB/s`),
+    line: `memory of a device: weights ${gb(fixed + shard)} GB + ${cacheTokens.toLocaleString('en-US')} tokens of keys and values in 16 bits ${gb(keysAndValues)} GB ${fits ? 'fit in' : 'do not fit in'} ${USABLE_MEMORY} x ${gb(device.memoryBytes)} GB`
+      + (fits ? '' : `: experts stream from host memory, ${gb(layer / engines)} GB a layer at ${gb(device.hostBytesPerSecond)} GB/s`)
+      + (fixed + keysAndValues <= usable ? '' : '; and yet such a cache fits on no such device'),
   };
 }
 
