@@ -1,4 +1,5 @@
 /** From the service's snapshot to what `/status` tells. Pure. */
+import { type Interval, lengthUs, union } from '../../trace/intervals.ts';
 import type { ServedModel } from '../operations/operation.ts';
 import type { EngineSnapshot, ServedPass, ServiceSnapshot } from '../service.ts';
 import type { RecentFigures } from './recent.ts';
@@ -26,15 +27,19 @@ const passStatus = ({ engine, requests, promptTokens, cachedTokens, stats, fill,
   engine, requests, prompt_tokens: promptTokens, cached_tokens: cachedTokens, flops: stats.flops, fill, wall_ms: stats.wallMs, exposed_ms: stats.exposedMs, ended_ms: endedMs,
 });
 
-/** Fill, exposed time and MFU of the last passes. Passes of one engine may overlap, so that its MFU is at least what is told. */
+/** Milliseconds in which an engine had one of its passes or more: two may be under way at a time. */
+function busyMs(passes: readonly ServedPass[]): number {
+  return lengthUs(union(passes.map(({ stats: { startEpochMs, wallMs } }): Interval => [startEpochMs * 1000, (startEpochMs + wallMs) * 1000]))) / 1000;
+}
+
+/** Fill, exposed time and MFU of the last passes. */
 function passFigures(passes: readonly ServedPass[], engines: readonly EngineSnapshot[]): Pick<Status['recent'], 'fill' | 'exposed' | 'mfu'> {
   const sum = (of: (pass: ServedPass) => number): number => passes.reduce((total, pass) => total + of(pass), 0);
-  const wallMs = sum(({ stats }) => stats.wallMs);
-  const possibleFlops = sum(({ engine, stats }) => stats.wallMs / 1000 * (engines[engine]?.info.peakFlopsPerSecond ?? 0));
+  const busy = engines.map(({ info }, engine) => ({ ms: busyMs(passes.filter((pass) => pass.engine === engine)), peak: info.peakFlopsPerSecond }));
   return {
     fill: quotient(sum(({ fill }) => fill), passes.length),
-    exposed: quotient(sum(({ stats }) => stats.exposedMs), wallMs),
-    mfu: quotient(sum(({ stats }) => stats.flops), possibleFlops),
+    exposed: quotient(sum(({ stats }) => stats.exposedMs), busy.reduce((total, { ms }) => total + ms, 0)),
+    mfu: quotient(sum(({ stats }) => stats.flops), busy.reduce((total, { ms, peak }) => total + ms / 1000 * peak, 0)),
   };
 }
 

@@ -25,7 +25,7 @@ export const engine = (index: number, changes: Partial<EngineInfo> = {}, filling
 
 export const pass = (index: number, flops: number, endedMs: number): ServedPass => ({
   engine: index, requests: 4, promptTokens: 200, cachedTokens: 50, plannedFlops: flops, fill: flops / 2e9, endedMs,
-  stats: { flops, wallMs: 400, exposedMs: 40 } as unknown as PassStats,
+  stats: { flops, startEpochMs: endedMs - 400, wallMs: 400, exposedMs: 40 } as unknown as PassStats,
 });
 
 export const event = (rank: number, track: Track, layer: number, fromMs: number, toMs: number): TraceEvent =>

@@ -5,12 +5,13 @@ import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ServingAnswer, ServingRequest } from '../../../src/serving/requests.ts';
+import type { TraceEvent } from '../../../src/trace/events.ts';
 import { StatusFeed } from '../../../src/serving/status/feed.ts';
 import { lastStretch } from '../../../src/serving/status/last-stretch.ts';
 import { percentiles, RecentAnswers } from '../../../src/serving/status/recent.ts';
 import { statusOf } from '../../../src/serving/status/report.ts';
 import { type Status, statusSchema } from '../../../src/serving/status/schema.ts';
-import { engine, event, type FakeServer, info, model, serveStatus, snapshot } from './fakes.ts';
+import { engine, event, type FakeServer, info, model, pass, serveStatus, snapshot } from './fakes.ts';
 
 const request = (tokens: number): ServingRequest => ({ tokens: new Uint32Array(tokens), candidates: [] });
 const answer = (queuedMs: number, computeMs: number, cachedTokens = 0): ServingAnswer => ({ logits: new Float32Array(), scores: null, cachedTokens, engine: 0, queuedMs, computeMs });
@@ -45,6 +46,13 @@ describe('the last stretch of a timeline', () => {
     expect(lastStretch(before)).toEqual(before);
     expect(lastStretch([])).toEqual([]);
   });
+
+  it('has six passes of the busiest rank, and what others did meanwhile', () => {
+    const ofPass = (rank: number, pass: number, fromMs: number, toMs: number): TraceEvent => ({ ...event(rank, 'compute', 0, fromMs, toMs), args: { layer: 0, pass } });
+    const busy = Array.from({ length: 20 }, (_, index) => [ofPass(0, index, index * 100, index * 100 + 50), ofPass(0, index, index * 100 + 50, index * 100 + 100)]).flat();
+    const slow = [ofPass(1, 0, 0, 900), ofPass(1, 1, 900, 1450), ofPass(1, 2, 1450, 2000)];
+    expect(lastStretch([...busy, ...slow])).toEqual([...busy.slice(-12), ...slow.slice(1)]); // from 1400 ms
+  });
 });
 
 const recent = { seconds: 60, requestsPerSecond: 1, tokensPerSecond: 2, hitRate: null, latencyMs: null, queuedMs: null, computeMs: null };
@@ -56,6 +64,13 @@ describe('the status', () => {
     expect(status.engines[0]).toMatchObject({ mfu: 4e9 / (0.8 * 1e10), load: { filling_flops: 1e9, filling_requests: 3, under_way: 1 } });
     // Two passes of 0.5 and 1.5 T, each 400 ms with 40 of them exposed.
     expect(status.recent).toMatchObject({ fill: 1, exposed: 0.1, mfu: (1e9 + 3e9) / (0.8 * 1e10) });
+  });
+
+  it('counts time once in which an engine had two passes under way', () => {
+    // On engine 0 from 600 to 1200 ms, on engine 1 from 1600 to 2000 ms.
+    const status = statusOf(snapshot({ passes: [pass(0, 1e9, 1000), pass(0, 1e9, 1200), pass(1, 3e9, 2000)] }), model, recent, { nowMs: 1, timelineVersion: 9 });
+    expect(status.recent.mfu).toBeCloseTo(5e9 / (1 * 1e10), 12);
+    expect(status.recent.exposed).toBeCloseTo(0.12, 12);
   });
 
   it.each([
