@@ -34,8 +34,8 @@ describe('ranks with a prefix cache', () => {
       expect(flops).toBeLessThan(without.flops);
       for (const { memory } of ranks) {
         expect(memoryIsAsPlanned(memory), JSON.stringify(memory)).toBe(true);
-        // A block: keys and values of 3 layers, 2 heads of 16 dimensions in f32 for 16 tokens, and two pairs of numbers for its copies.
-        const perBlock = 3 * 2 * (2 * 16 * 16 * 4) + 16;
+        // A block: keys and values of 3 layers, 2 heads of 16 dimensions in f32 for 16 tokens, and a pair of numbers for its copy.
+        const perBlock = 3 * 2 * (2 * 16 * 16 * 4) + 8;
         const cache = memory.find(({ name }) => name === 'prefix cache')?.allocatedBytes ?? 0;
         expect(cache).toBe(Math.floor(prefixCacheBytes / perBlock) * perBlock);
       }

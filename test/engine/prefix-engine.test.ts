@@ -163,7 +163,7 @@ describe('an engine with a prefix cache', () => {
     }
     const keysOfBlock = 16 * config.numKeyValueHeads * config.headDim * 4;
     expect(sizes.map(([blocks]) => blocks)).toEqual([0, 0, 1, 5, Math.floor((1 << 20) / keysOfBlock)]);
-    expect(perBlock).toBe(config.numHiddenLayers * 2 * keysOfBlock + 16);
+    expect(perBlock).toBe(config.numHiddenLayers * 2 * keysOfBlock + 8);
   });
 
   it('refuses a budget that is no number of bytes, and a stage of a pipeline', async () => {

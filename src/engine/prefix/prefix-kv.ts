@@ -13,9 +13,9 @@ import { PrefixCache, type PrefixPlan } from './prefix-cache.ts';
 /** Of the keys, or of the values, of a block in one layer. */
 const blockBytes = ({ numKeyValueHeads, headDim }: ModelConfig, plan: KernelPlan): number => kvBytes(1, numKeyValueHeads, headDim, plan.operands.attention);
 
-/** A block may be restored and another one stored in its place by one pass: two pairs of u32. */
+/** Two u32. A plan restores a cache block or stores into it, not both: there is one pair for each at most. */
 const PAIR_BYTES = 8;
-const bytesPerBlock = (config: ModelConfig, plan: KernelPlan): number => 2 * (config.numHiddenLayers * blockBytes(config, plan) + PAIR_BYTES);
+const bytesPerBlock = (config: ModelConfig, plan: KernelPlan): number => 2 * config.numHiddenLayers * blockBytes(config, plan) + PAIR_BYTES;
 
 /**
  * Blocks of a cache of at most `budgetBytes`, so that a layer's keys, and its values, fit one binding.
@@ -53,7 +53,7 @@ export class PrefixKv {
     const poolBytes = this.blocks * this.#blockBytes;
     this.#pools = this.blocks === 0 ? [] : Array.from({ length: config.numHiddenLayers }, (_, layer) =>
       ({ keys: buffer(`layer ${layer} keys`, poolBytes), values: buffer(`layer ${layer} values`, poolBytes) }));
-    this.#pairs = this.blocks === 0 ? undefined : buffer('pairs', 2 * this.blocks * PAIR_BYTES);
+    this.#pairs = this.blocks === 0 ? undefined : buffer('pairs', this.blocks * PAIR_BYTES);
   }
 
   /** See {@link PrefixCache.plan}; the copies of the pass recorded next are those of this plan. */
