@@ -44,7 +44,12 @@ async function serve(flags: ServeFlags): Promise<void> {
   await checkTraceFile(flags.trace);
   const chosen = await chooseModel(flags);
   const served = await openModel(chosen, flags);
-  const model: ServedModel = { ...served, refuseTemplates: !isLoopback(flags.host) && flags.allowTemplates !== true };
+  const model: ServedModel = {
+    ...served,
+    // More would be told to come back for ever.
+    maxPrompts: Math.min(flags.maxPrompts, flags.maxQueue),
+    refuseTemplates: !isLoopback(flags.host) && flags.allowTemplates !== true,
+  };
   const listener = await openListener({ host: flags.host, port: flags.port, requestTimeoutMs: RECEIVE_MS, keepAliveMs: flags.keepAlive * 1000 });
   const signals = watchSignals();
   try {

@@ -1,10 +1,14 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import type { FastifyInstance } from 'fastify';
 import { describe, expect, it } from 'vitest';
+import { registerStatusPage } from '../../src/serving/http/status-page.ts';
 import { OPERATIONS } from '../../src/serving/operations/index.ts';
 import { EXAMPLES } from './http-examples.ts';
 import { fakeApp } from './http-fakes.ts';
+import { fakeService, servedModel } from './operations-fakes.ts';
 
+const withStatusPage = (app: FastifyInstance): void => registerStatusPage(app, fakeService(), servedModel());
 const { app } = await fakeApp();
 const document = (await app.inject('/openapi.json')).json();
 const schemaOf = (path: string, answer = false): object => {
@@ -13,11 +17,12 @@ const schemaOf = (path: string, answer = false): object => {
 };
 
 describe('/openapi.json', () => {
-  it('is an OpenAPI 3.1 document by the specification\'s own schema', async () => {
-    const { valid, errors } = await new Validator().validate(document);
+  it.each([['as it is', {}], ['with a key', { apiKey: 'x' }], ['with the status page', { extend: withStatusPage }]])('is an OpenAPI 3.1 document by the specification\'s own schema, %s', async (_, options) => {
+    const { app } = await fakeApp(options);
+    const described = (await app.inject({ url: '/openapi.json', headers: { authorization: 'Bearer x' } })).json();
+    const { valid, errors } = await new Validator().validate(described);
     expect(errors).toBeUndefined();
-    expect(valid).toBe(true);
-    expect(document.openapi).toBe('3.1.0');
+    expect([valid, described.openapi]).toEqual([true, '3.1.0']);
   });
 
   it('has a JSON Schema for every body and answer that a strict compiler takes', () => {

@@ -47,6 +47,8 @@ export async function prepare<T, R>(items: readonly T[], field: string, { model,
 
 /** Submits all requests; when one fails the others are withdrawn. */
 export async function askAll(requests: readonly Omit<ServingRequest, 'signal'>[], { service, signal }: OperationContext): Promise<ServingAnswer[]> {
+  const [only] = requests;
+  if (only !== undefined && requests.length === 1) return [await service.submit({ ...only, signal })];
   const siblings = new AbortController();
   const withdraw = (): void => siblings.abort();
   signal.addEventListener('abort', withdraw, { once: true });
