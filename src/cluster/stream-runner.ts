@@ -121,6 +121,7 @@ export class StreamRunner implements Runner {
 
   #relay(): Promise<void> {
     const { engine, stream } = this.#ready;
+    this.#passesSeen++; // the stream counts it as a pass
     return engine.between(() => relayPass(stream, this.geometry.layers, 0));
   }
 

@@ -13,7 +13,7 @@ vi.setConfig({ testTimeout: 180_000 });
 const segments = segmentsOfTheirOwn();
 const signal = signals();
 /** A rank that is stopped is found silent after so long. */
-const DEADLINE_MS = 2_000;
+const DEADLINE_MS = 3_000;
 
 let pool: EnginePool | undefined;
 afterEach(async () => {
