@@ -6,11 +6,9 @@ import type { FindOperation } from '../serving/batch/answer-line.ts';
 import { AnsweredLines } from '../serving/batch/answered-lines.ts';
 import { checkInput } from '../serving/batch/earlier-answers.ts';
 import { inputBytes, inputName, linesToAnswer, openInput } from '../serving/batch/input-lines.ts';
-import { type BatchObserver, runBatch } from '../serving/batch/run.ts';
+import { type BatchObserver, type BatchService, runBatch } from '../serving/batch/run.ts';
 import type { TextLine } from '../serving/batch/text-lines.ts';
 import type { ServedModel } from '../serving/operations/operation.ts';
-import { CancelledError } from '../serving/requests.ts';
-import type { Service } from '../serving/service.ts';
 import { type BatchProgress, createBatchProgress } from './batch-progress.ts';
 import { BatchTally } from './batch-tally.ts';
 
@@ -23,7 +21,7 @@ export interface BatchFlags {
 
 /** Engines with a service before them. */
 export interface OpenBackend {
-  readonly service: Pick<Service, 'submit'>;
+  readonly service: BatchService;
   readonly model: ServedModel;
   close(): Promise<void>;
 }
@@ -80,12 +78,12 @@ async function* withFirst(first: TextLine, rest: AsyncGenerator<TextLine>): Asyn
   yield* rest;
 }
 
-/** The first signal lets what is under way finish, the second one does not wait for it. */
+/** The first signal lets passes finish, the second one does not wait for them. */
 function watchSignals(source: Readable, progress: BatchProgress): { stop: AbortSignal; abandon: AbortSignal; unwatch: () => void } {
   const [stop, abandon] = [new AbortController(), new AbortController()];
   const onSignal = (): void => {
     if (stop.signal.aborted) return abandon.abort();
-    progress.say('stopping: what is under way is being finished; once more to give it up');
+    progress.say('stopping: passes under way are being finished; once more to give them up');
     stop.abort();
     source.destroy();
   };
@@ -114,10 +112,8 @@ async function answerLines(lines: AsyncIterable<TextLine>, serving: OpenBackend,
     },
   };
   try {
-    const ended = await runBatch({ lines, sink, find: backend.find, service: serving.service, model: serving.model, room: backend.room, stop, abandon, observer });
-    if (!ended) throw new BatchStoppedError(`stopped: ${howToGoOn(flags)}`);
-  } catch (error) {
-    throw error instanceof CancelledError ? new BatchStoppedError(`given up: ${howToGoOn(flags)}`) : error;
+    const complete = await runBatch({ lines, sink, find: backend.find, service: serving.service, model: serving.model, room: backend.room, stop, abandon, observer });
+    if (!complete) throw new BatchStoppedError(`stopped: ${howToGoOn(flags)}`);
   } finally {
     unwatch();
     progress.stop();

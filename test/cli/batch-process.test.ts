@@ -70,7 +70,7 @@ describe('a batch that is killed again and again', () => {
 });
 
 describe('a batch that is interrupted', () => {
-  it('finishes what is under way, says how to go on, and goes on', async () => {
+  it('finishes its passes, says how to go on, and goes on', async () => {
     const flags = { input: file('int.jsonl', upTo(2000).map((line) => countLine(line, 'text')).join('\n')), output: join(folder, 'int.out') };
     const child = start(flags, { delayMs: 20 });
     const outcome = ended(child);
@@ -78,7 +78,7 @@ describe('a batch that is interrupted', () => {
     child.kill('SIGINT');
     const { code, stderr } = await outcome;
     expect(code).toBe(130);
-    expect(stderr).toMatch(/^stopping: what is under way is being finished; once more to give it up\n[\d,]+ lines answered, 0 of them failed; .*\nasyncep: stopped: the same command with --resume goes on\n$/);
+    expect(stderr).toMatch(/^stopping: passes under way are being finished; once more to give them up\n[\d,]+ lines answered, 0 of them failed; .*\nasyncep: stopped: the same command with --resume goes on\n$/);
     const kept = parse(readFileSync(flags.output, 'utf8'));
     expect(kept.length).toBeLessThan(2000);
     expect(await ended(start({ ...flags, resume: true }))).toMatchObject({ code: 0 });
@@ -105,7 +105,7 @@ describe('a batch that is interrupted', () => {
     await once(child.stderr!, 'data');
     child.kill('SIGINT');
     const { code, stderr } = await outcome;
-    expect([code, stderr]).toEqual([130, expect.stringContaining('asyncep: given up: the same command with --resume goes on\n')]);
+    expect([code, stderr]).toEqual([130, expect.stringContaining('asyncep: stopped: the same command with --resume goes on\n')]);
   });
 });
 

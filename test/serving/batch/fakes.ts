@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { InputError } from '../../../src/errors.ts';
 import type { Operation, ServedModel } from '../../../src/serving/operations/operation.ts';
 import { CancelledError, OverloadedError, type ServingAnswer } from '../../../src/serving/requests.ts';
-import type { Service } from '../../../src/serving/service.ts';
+import type { BatchService } from '../../../src/serving/batch/run.ts';
 
 export const MODEL = { id: 'fake' } as unknown as ServedModel;
 
@@ -23,20 +23,26 @@ const count: Operation = {
 /** What lines may name. */
 export const find = (path: string): Operation | undefined => (path === count.path ? count : undefined);
 
-export interface FakeService extends Pick<Service, 'submit'> {
+export interface FakeService extends BatchService {
   /** The most requests that it held at a time, and how many it was given. */
   readonly most: number;
   readonly asked: number;
+  readonly withdrawn: number;
 }
+
+/** Requests that are in passes; what is above them waits. */
+export const IN_PASSES = 3;
 
 /** Answers in an order of its own after up to `delayMs`; refuses what is above `limit`. */
 export function fakeService({ delayMs = 2, limit = Infinity, fail = () => undefined }: {
   delayMs?: number; limit?: number; fail?: (tokens: Uint32Array, nth: number) => Error | undefined;
 } = {}): FakeService {
-  let [held, most, asked] = [0, 0, 0];
+  let [held, most, asked, withdrawn] = [0, 0, 0, 0];
   return {
     get most() { return most; },
     get asked() { return asked; },
+    get withdrawn() { return withdrawn; },
+    snapshot: () => ({ waiting: Math.max(0, held - IN_PASSES) }),
     submit: ({ tokens, signal }) => new Promise<ServingAnswer>((resolve, reject) => {
       asked++;
       if (held >= limit) return reject(new OverloadedError(held, 1));
@@ -52,6 +58,7 @@ export function fakeService({ delayMs = 2, limit = Infinity, fail = () => undefi
       const withdraw = (): void => {
         clearTimeout(timer);
         held--;
+        withdrawn++;
         reject(new CancelledError());
       };
       signal?.addEventListener('abort', withdraw, { once: true });
