@@ -213,6 +213,10 @@ describe('/v1/decisions', () => {
     expect(await refusal({ kind: 'choice', context, options: ['only one'] })).toMatchInlineSnapshot(`"InputError: options: expected 2 to 26 texts, got 1"`);
     expect(await refusal({ kind: 'choice', context: ' ', options: ['a', 'b'] })).toMatchInlineSnapshot(`"InputError: context: is empty; expected a text"`);
     expect(await refusal({ kind: 'multi', context, options: ['a', ' '] })).toMatchInlineSnapshot(`"InputError: options: [1]: expected a text that is not empty, got " ""`);
+    const long = 'x '.repeat(10_000);
+    for (const body of [{ kind: 'choice', context, options: ['a', long] }, { kind: 'choice', context, instructions: long, options: ['a', 'b'] }, { kind: 'multi', context: long, options: ['a'] }]) {
+      expect(await refusal(body)).toMatch(/^InputError: \S+: has 2\d{4} characters, of which the first 16384 make \d+ tokens; expected at most 2048 tokens$/);
+    }
     expect(await refusal({ kind: 'multi', context, options: ['a'], threshold: 1.5 })).toMatchInlineSnapshot(`"InputError: threshold: expected at most 1, got 1.5"`);
   });
 });
@@ -243,6 +247,12 @@ describe('every operation', () => {
   it('refuses more prompts in a request than the server takes, before it looks at them', async () => {
     const model = servedModel({ maxPrompts: 2 });
     expect(await messageOf(ask('/v1/rerank', { query: 'q', documents: ['a', 'b', 'c'] }, { model }))).toMatchInlineSnapshot(`"InputError: documents: makes 3 prompts; expected at most 2 in one request"`);
+  });
+
+  it('makes nothing of a list that is too long', async () => {
+    const documents: string[] = Array.from({ length: 3_000_000 }, () => 'x');
+    expect(await messageOf(ask('/v1/rerank', { query: 'q', documents }))).toMatchInlineSnapshot(`"InputError: documents: makes 3000000 prompts; expected at most 2048 in one request"`);
+    expect(await messageOf(ask('/v1/score', { text_1: 'q', text_2: documents }))).toMatchInlineSnapshot(`"InputError: text_2: makes 3000000 prompts; expected at most 2048 in one request"`);
   });
 
   it('refuses lists of millions in a moment, naming the first element that is wrong', async () => {

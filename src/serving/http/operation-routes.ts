@@ -30,6 +30,7 @@ async function withSignal<T>(reply: FastifyReply, timeoutMs: number, use: (signa
     if (!reply.raw.writableEnded) controller.abort();
   };
   reply.raw.once('close', leave);
+  if (reply.raw.destroyed) leave(); // gone before we listened
   try {
     return await use(controller.signal);
   } catch (error) {

@@ -4,7 +4,7 @@ import { InputError } from '../../errors.ts';
 import { checkModel, header, headerOf, modelField, usageSchema } from './asking.ts';
 import { labelsField, textOrTexts } from './fields.ts';
 import type { Operation, OperationContext } from './operation.ts';
-import { answerFields, checkTemplate, judgeAll, taskFor, templateField } from './tasks.ts';
+import { answerFields, checkTemplate, judgeAll, taskFor, type TaskQuestion, templateField } from './tasks.ts';
 
 const body = z.object({
   model: modelField,
@@ -35,8 +35,8 @@ async function run(asked: Body, context: OperationContext): Promise<z.infer<type
   const truncateTo = asked.truncate_prompt_tokens;
   const task = taskFor({ kind: 'classify', labels, template: asked.template ?? model.template, truncateTo }, model);
   const texts = typeof asked.input === 'string' ? [asked.input] : asked.input;
-  const questions = texts.map((text, i) => ({ record: { text }, where: texts.length === 1 ? 'input' : `input[${i}]` }));
-  const { probabilities, usage } = await judgeAll(task, questions, 'input', context, truncateTo != null);
+  const question = (text: string, i: number): TaskQuestion => ({ record: { text }, where: texts.length === 1 ? 'input' : `input[${i}]` });
+  const { probabilities, usage } = await judgeAll(task, { items: texts, field: 'input', question, truncates: truncateTo != null }, context);
   return {
     ...headerOf('list', 'classify', model),
     data: probabilities.map((probs, index) => ({

@@ -3,6 +3,7 @@
  * a multi-selection is one yes-or-no prompt for each option, siblings that share everything before the option; a verification is one yes-or-no prompt.
  */
 import * as z from 'zod';
+import type { Task } from '../../model/tasks.ts';
 import { checkModel, header, headerOf, modelField, usageSchema } from './asking.ts';
 import { labelsField, textField, textsField } from './fields.ts';
 import type { Operation, OperationContext, ServedModel } from './operation.ts';
@@ -95,18 +96,24 @@ interface Decision {
 const likeliest = (probabilities: readonly number[]): number[] =>
   probabilities.map((_, i) => i).sort((a, b) => probabilities[b]! - probabilities[a]!);
 
+/** Asks one question. */
+async function judgeOne(task: Task, question: TaskQuestion, context: OperationContext): Promise<Pick<Decision, 'probabilities' | 'usage'>> {
+  const { probabilities: [only = []], usage } = await judgeAll(task, { items: [question], field: question.where, question: () => question }, context);
+  return { probabilities: only, usage };
+}
+
 async function choose({ context: text, instructions, question, options }: z.infer<typeof choice>, context: OperationContext): Promise<Decision> {
   const task = taskFor({ kind: 'classify', labels: LETTERS.slice(0, options.length), template: CHOICE, labelsSource: 'options' }, context.model);
   const named = options.map((option, i) => `${LETTERS[i]}. ${option}`);
-  const { probabilities: [probabilities = []], usage } = await judgeAll(task, [{ record: { text, instructions, question, options: named }, where: 'context' }], 'context', context);
+  const { probabilities, usage } = await judgeOne(task, { record: { text, instructions, question, options: named }, where: 'context' }, context);
   return { options, probabilities, selected: likeliest(probabilities).slice(0, 1), usage };
 }
 
 async function select(asked: z.infer<typeof multi>, context: OperationContext): Promise<Decision> {
   const { context: query, instructions, question, options, labels, top_k: topK, threshold } = asked;
   const task = taskFor({ kind: 'rerank', labels, template: SELECTION }, context.model);
-  const questions: TaskQuestion[] = options.map((candidate, i) => ({ record: { query, candidate, instructions, question }, where: `options[${i}]` }));
-  const verdicts = await judgeAll(task, questions, 'options', context);
+  const sibling = (candidate: string, i: number): TaskQuestion => ({ record: { query, candidate, instructions, question }, where: `options[${i}]` });
+  const verdicts = await judgeAll(task, { items: options, field: 'options', question: sibling }, context);
   const probabilities = verdicts.probabilities.map(([positive]) => positive!);
   const least = threshold ?? (topK == null ? 0.5 : 0);
   const fitting = likeliest(probabilities).filter((i) => probabilities[i]! >= least);
@@ -115,7 +122,7 @@ async function select(asked: z.infer<typeof multi>, context: OperationContext): 
 
 async function support({ claim, evidence, instructions, labels, threshold }: z.infer<typeof verify>, context: OperationContext): Promise<Decision> {
   const task = taskFor({ kind: 'verify', labels, template: VERIFICATION }, context.model);
-  const { probabilities: [probabilities = []], usage } = await judgeAll(task, [{ record: { claim, evidence, instructions }, where: 'evidence' }], 'evidence', context);
+  const { probabilities, usage } = await judgeOne(task, { record: { claim, evidence, instructions }, where: 'evidence' }, context);
   return { options: task.labels, probabilities, selected: [probabilities[0]! >= (threshold ?? 0.5) ? 0 : 1], usage };
 }
 

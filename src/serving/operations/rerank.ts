@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { checkModel, headerOf, modelField } from './asking.ts';
 import { documentsField, textField, type DocumentField } from './fields.ts';
 import type { Operation, OperationContext } from './operation.ts';
-import { answerFields, checkTemplate, judgeAll, taskFor } from './tasks.ts';
+import { answerFields, checkTemplate, judgeAll, taskFor, type TaskQuestion } from './tasks.ts';
 
 const body = z.object({
   model: modelField,
@@ -33,8 +33,8 @@ async function run(asked: Body, context: OperationContext): Promise<z.infer<type
   checkModel(asked.model, model);
   checkTemplate(template, model);
   const task = taskFor({ kind: 'rerank', labels, template, truncateTo }, model);
-  const questions = documents.map((document, i) => ({ record: { query, candidate: textOf(document) }, where: `documents[${i}]` }));
-  const { probabilities, usage } = await judgeAll(task, questions, 'documents', context, truncateTo != null);
+  const question = (document: DocumentField, i: number): TaskQuestion => ({ record: { query, candidate: textOf(document) }, where: `documents[${i}]` });
+  const { probabilities, usage } = await judgeAll(task, { items: documents, field: 'documents', question, truncates: truncateTo != null }, context);
   const results = probabilities
     .map(([score], index) => ({ index, relevance_score: score!, ...(asked.return_documents !== false && { document: { text: textOf(documents[index]!) } }) }))
     .sort((a, b) => b.relevance_score - a.relevance_score);

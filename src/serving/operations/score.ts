@@ -8,7 +8,7 @@ import { checkModel, header, headerOf, modelField, prepare, promptTokens, usageS
 import { labelTokensField, promptField, promptList, promptsField, textOrTexts, type PromptField } from './fields.ts';
 import { checkLabels, labelScores } from './label-scores.ts';
 import type { Operation, OperationContext } from './operation.ts';
-import { answerFields, checkTemplate, judgeAll, taskFor } from './tasks.ts';
+import { answerFields, checkTemplate, judgeAll, taskFor, type TaskQuestion } from './tasks.ts';
 
 const FIRST = 'The text that each of the second is compared with, or as many as there are of the second.';
 const SECOND = 'One text or several.';
@@ -61,8 +61,8 @@ async function scorePairs(asked: Pairs, context: OperationContext): Promise<z.in
   checkTemplate(asked.template, model);
   const truncateTo = asked.truncate_prompt_tokens;
   const task = taskFor({ kind: 'rerank', labels: asked.labels, template: asked.template, truncateTo }, model);
-  const questions = candidates.map((candidate, i) => ({ record: { query: queries[queries.length === 1 ? 0 : i]!, candidate }, where: `${names[1]}[${i}]` }));
-  const { probabilities, usage } = await judgeAll(task, questions, names[1], context, truncateTo != null);
+  const question = (candidate: string, i: number): TaskQuestion => ({ record: { query: queries[queries.length === 1 ? 0 : i]!, candidate }, where: `${names[1]}[${i}]` });
+  const { probabilities, usage } = await judgeAll(task, { items: candidates, field: names[1], question, truncates: truncateTo != null }, context);
   return { ...headerOf('list', 'score', model), data: probabilities.map(([score], index) => ({ index, object: 'score', score: score! })), usage };
 }
 

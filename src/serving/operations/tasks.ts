@@ -66,21 +66,32 @@ export interface TaskVerdicts {
 }
 
 function requestOf(task: Task, { record, where }: TaskQuestion, truncates: boolean, model: ServedModel): Omit<ServingRequest, 'signal'> {
-  const { variables, trimmed } = TASKS[task.kind];
-  for (const name of variables) {
-    const text = record[name];
+  const { trimmed } = TASKS[task.kind];
+  for (const [name, value] of Object.entries(record)) {
+    const text = Array.isArray(value) ? value.join('\n') : value;
     if (typeof text === 'string' && !(truncates && name === trimmed)) refuseLong(text, where, model);
   }
   const { tokens, candidates } = task.prompt(record, where);
   return { tokens: checkedTokens(tokens, where, model), candidates };
 }
 
+/** What a task is asked about. */
+export interface TaskQuestions<T> {
+  readonly items: readonly T[];
+  /** What messages call the items. */
+  readonly field: string;
+  /** Made one by one, after their number was found to be bearable. */
+  readonly question: (item: T, index: number) => TaskQuestion;
+  /** The task shortens texts. */
+  readonly truncates?: boolean;
+}
+
 /**
- * Asks about all questions at once.
- * @param field what messages call the list of questions
+ * Asks about all items at once.
+ * @throws InputError for too many of them, or for one that makes no prompt
  */
-export async function judgeAll(task: Task, questions: readonly TaskQuestion[], field: string, context: OperationContext, truncates = false): Promise<TaskVerdicts> {
-  const requests = await prepare(questions, field, context, (question) => requestOf(task, question, truncates, context.model));
+export async function judgeAll<T>(task: Task, { items, field, question, truncates = false }: TaskQuestions<T>, context: OperationContext): Promise<TaskVerdicts> {
+  const requests = await prepare(items, field, context, (item, index) => requestOf(task, question(item, index), truncates, context.model));
   const answers = await askAll(requests, context);
   return { probabilities: answers.map(({ logits }) => softmax(logits)), usage: usageOf(requests, answers) };
 }
