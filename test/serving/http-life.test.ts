@@ -77,12 +77,13 @@ describe('the port', () => {
   });
 
   it('refuses what is no HTTP, and requests that do not come to their end', async () => {
-    const { listener } = await fakeServer({}, { requestTimeoutMs: 300 });
+    const { listener } = await fakeServer();
     expect(await raw(listener.url, 'HELLO\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[^]*"the request is no HTTP"/);
     expect(await raw(listener.url, request('GET / HTTP/1.1', [`x: ${'y'.repeat(40_000)}`]))).toMatch(/^HTTP\/1\.1 431 [^]*"headers_too_long"/);
     expect(await raw(listener.url, request('POST /v1/completions HTTP/1.1', ['content-type: application/json', 'content-length: 5', 'connection: close'], '{}   '))).toMatch(/^HTTP\/1\.1 400 [^]*"prompt: expected/);
     expect(await raw(listener.url, request('POST /v1/completions HTTP/1.1', ['transfer-encoding: chunked'], 'zz\r\n'))).toMatch(/^HTTP\/1\.1 4/);
-    expect(await raw(listener.url, 'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{')).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n[^]*"request_timeout"/);
+    const { listener: hasty } = await fakeServer({}, { requestTimeoutMs: 300 });
+    expect(await raw(hasty.url, 'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{')).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n[^]*"request_timeout"/);
     expect((await post(listener.url)).status).toBe(200);
   });
 
