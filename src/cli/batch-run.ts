@@ -111,14 +111,18 @@ async function answerLines(lines: AsyncIterable<TextLine>, serving: OpenBackend,
       progress.reached(line.endByte);
     },
   };
+  let complete: boolean;
   try {
-    const complete = await runBatch({ lines, sink, find: backend.find, service: serving.service, model: serving.model, room: backend.room, stop, abandon, observer });
-    if (!complete) throw new BatchStoppedError(`stopped: ${howToGoOn(flags)}`);
+    complete = await runBatch({ lines, sink, find: backend.find, service: serving.service, model: serving.model, room: backend.room, stop, abandon, observer });
+  } catch (error) {
+    progress.say(`not every line has its answer: ${howToGoOn(flags)}`);
+    throw error;
   } finally {
     unwatch();
     progress.stop();
     await sink.close();
   }
+  if (!complete) throw new BatchStoppedError(`stopped: ${howToGoOn(flags)}`);
 }
 
 /** Starts the engines, and ends them on every way out. */

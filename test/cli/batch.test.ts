@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { type BatchFlags, runBatchCommand } from '../../src/cli/batch-run.ts';
 import { reportFailure } from '../../src/cli/failure.ts';
+import { RankError } from '../../src/errors.ts';
 import type { BatchAnswer } from '../../src/serving/batch/format.ts';
 import { countLine, fakeService, find, MODEL } from '../serving/batch/fakes.ts';
 import { scratch } from './run.ts';
@@ -11,8 +12,7 @@ const { folder, file } = scratch();
 const output = join(folder, 'answers.jsonl');
 
 /** Runs the command in this process; `opened`: how often engines were started. */
-async function batch(flags: Partial<BatchFlags> & { input: string }): Promise<{ exitCode: number; stderr: string; opened: number; asked: number }> {
-  const service = fakeService();
+async function batch(flags: Partial<BatchFlags> & { input: string }, service = fakeService()): Promise<{ exitCode: number; stderr: string; opened: number; asked: number }> {
   let [exitCode, stderr, opened] = [0, '', 0];
   const spy = vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
     stderr += String(text);
@@ -52,6 +52,15 @@ describe('asyncep batch', () => {
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/^5 lines answered, 2 of them failed; .*\nasyncep: 2 of 5 lines failed; their answers say why\n$/);
     expect(idsIn(output)).toEqual(ids(5));
+  });
+
+  it('says how to go on when the engines are gone', async () => {
+    const flags = { input: file('in.jsonl', lines(20)), output: join(folder, 'gone.out') };
+    const { exitCode, stderr } = await batch(flags, fakeService({ fail: (_, nth) => (nth > 5 ? new RankError(0, 'ended with signal SIGKILL') : undefined) }));
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/^not every line has its answer: the same command with --resume goes on\n5 lines answered, .*\nasyncep: rank 0: ended with signal SIGKILL\n$/);
+    expect(await batch({ ...flags, resume: true })).toMatchObject({ exitCode: 0, asked: 15 });
+    expect(idsIn(flags.output)).toEqual(ids(20));
   });
 
   it.each([
