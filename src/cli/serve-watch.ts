@@ -1,6 +1,7 @@
 /** What a command with a service notes while engines run: their timeline, and what becomes of them. */
 import { writeFile } from 'node:fs/promises';
 import type { EngineInfo } from '../cluster/index.ts';
+import { NoEnginesError } from '../serving/requests.ts';
 import { writeTrace } from '../trace/chrome-trace.ts';
 import type { TraceEvent } from '../trace/events.ts';
 import type { OpenService } from './serve-open.ts';
@@ -21,6 +22,17 @@ export function recordTrace({ pool }: Pick<OpenService, 'pool'>, path: string | 
     warn(`--trace: ${events.length} events recorded, what follows is left out`);
   });
   return { save: () => writeFile(path, JSON.stringify(writeTrace(events, pool.engines.map(({ engine, adapter }) => `rank ${engine}: ${adapter}`)))) };
+}
+
+/** Rejects when no engine is left: a server that can answer nothing should end, so that who watches over it starts another. */
+export function watchForEnd({ pool }: Pick<OpenService, 'pool'>): Promise<never> {
+  const end = new Promise<never>((_, reject) => {
+    pool.onChange((__, error) => {
+      if (pool.engines.every(({ state }) => state === 'gone')) reject(new NoEnginesError(error?.message ?? 'it is gone'));
+    });
+  });
+  end.catch(() => undefined); // told where it is awaited
+  return end;
 }
 
 /** Engines that are lost and come back are told on stderr. */

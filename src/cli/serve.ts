@@ -13,7 +13,7 @@ import { createProgress } from './progress.ts';
 import { openModel, openService } from './serve-open.ts';
 import { isLoopback, type ServeFlags, servingFlags, withServeOptions } from './serve-options.ts';
 import { exposureNote, startText } from './serve-text.ts';
-import { recordTrace, tellChanges } from './serve-watch.ts';
+import { recordTrace, tellChanges, watchForEnd } from './serve-watch.ts';
 import { checkTraceFile } from './trace-file.ts';
 
 const EXAMPLES = `
@@ -66,13 +66,14 @@ async function serveOn(listener: Listener, chosen: ChosenModel, model: ServedMod
   try {
     const recorded = recordTrace(opened, flags.trace);
     tellChanges(opened);
+    const ended = watchForEnd(opened);
     const app = await openApp(service, model, flags);
     listener.serve((request, response) => app.routing(request, response));
     for (const line of startText(opened, model, flags)) say(line);
     const note = exposureNote(flags);
     if (note !== null) warn(note);
     say(`listening on ${listener.url}`);
-    await signals.first;
+    await Promise.race([signals.first, ended]);
     say(`shutting down: ${listener.underWay} requests under way have ${flags.drainSeconds} s (once more ends at once)`);
     const { unanswered } = await drainAndClose({ app, listener, service, deadlineMs: flags.drainSeconds * 1000 });
     await recorded.save();

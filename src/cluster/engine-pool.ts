@@ -36,8 +36,8 @@ export interface PassAnswer {
   readonly stats: PassStats;
 }
 
-/** `starting`: for the first time, or again after it was lost. */
-export type EngineState = 'starting' | 'ready' | 'lost';
+/** `starting`: for the first time, or again after it was lost; `gone`: lost so often in a row that it is not started again. */
+export type EngineState = 'starting' | 'ready' | 'lost' | 'gone';
 
 export interface EngineInfo {
   readonly engine: number;

@@ -67,13 +67,13 @@ class LoneEngine {
 
   /** The rank is of no more use. */
   failed(error: AsyncepError): void {
-    if (this.#state === 'lost' || this.shared.closing.aborted) return;
+    if (this.#state === 'lost' || this.#state === 'gone' || this.shared.closing.aborted) return;
     const { rank } = this.current;
     const { launcher } = this.shared;
     const pauseMs = this.#restarts.failed();
     const reason = lossOf(rank, error);
     this.#error = pauseMs === null ? giveUp(reason, this.#restarts.inARow) : reason;
-    this.#state = 'lost';
+    this.#state = pauseMs === null ? 'gone' : 'lost';
     launcher.lost(rank);
     if (pauseMs === null) launcher.gaveUp(rank, new RankError(rank, 'is lost, and the experts that it had'));
     this.departures.refuse(this.#error);

@@ -127,7 +127,7 @@ export class WorldEngines implements Engines {
     const reason = asRankError(0, error);
     this.#error = pauseMs === null ? giveUp(reason, this.#restarts.inARow) : reason;
     for (const { departures } of this.#engines) departures.refuse(this.#error);
-    this.#become('lost', this.#error);
+    this.#become(pauseMs === null ? 'gone' : 'lost', this.#error);
     if (pauseMs !== null) void this.#restart(pauseMs);
   }
 

@@ -63,10 +63,10 @@ export class EngineBoard {
   /** The pool told of a change. */
   changed({ engine, state }: EngineInfo): void {
     const entry = this.#entry(engine);
-    if (state === 'lost') {
+    if (state === 'lost' || state === 'gone') {
       entry.losses++;
       entry.doubtful = false;
-      this.#together ||= this.pool.engines.every(({ state }) => state === 'lost');
+      this.#together ||= this.pool.engines.every(({ state }) => state === 'lost' || state === 'gone');
       this.#withhold(engine);
     }
     this.#tell(engine);

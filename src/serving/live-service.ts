@@ -14,7 +14,7 @@ import { History } from './history.ts';
 import { checkRequest, Job, type Outcome } from './job.ts';
 import { PassRunner } from './pass-runner.ts';
 import { requestFlops } from './request-flops.ts';
-import { CancelledError, DrainingError, GivenUpError, OverloadedError, type ServingAnswer, type ServingRequest } from './requests.ts';
+import { CancelledError, DrainingError, GivenUpError, NoEnginesError, OverloadedError, type ServingAnswer, type ServingRequest } from './requests.ts';
 import { createScheduler } from './scheduler.ts';
 import type { Saturation } from './saturation.ts';
 import type { Routable, ScheduledBatch, Scheduler, SchedulerKind, SchedulerOptions } from './scheduling.ts';
@@ -73,6 +73,8 @@ class LiveService implements Service {
   /** Lost with their engine, on their way back to the queue. */
   #returned: Job[] = [];
   #nextId = 0;
+  /** Why nothing can be answered any more. */
+  #ended: NoEnginesError | null = null;
   #draining = false;
   #whenDrained: (() => void)[] = [];
 
@@ -99,9 +101,10 @@ class LiveService implements Service {
     });
     this.#unsubscribe = [
       pool.onTrace((events) => this.#history.trace(events)),
-      pool.onChange((engine) => {
+      pool.onChange((engine, error) => {
         this.#board.changed(engine);
         for (const observer of this.#observers) observer.engine?.(engine);
+        if (pool.engines.every(({ state }) => state === 'gone')) this.#end(new NoEnginesError(error?.message ?? 'it is gone'));
         this.#wakeUp.now();
       }),
     ];
@@ -112,6 +115,7 @@ class LiveService implements Service {
   }
 
   async submit(request: ServingRequest): Promise<ServingAnswer> {
+    if (this.#ended !== null) throw this.#ended;
     if (this.#draining) throw new DrainingError();
     checkRequest(request);
     if (request.signal?.aborted) throw new CancelledError();
@@ -169,6 +173,12 @@ class LiveService implements Service {
     this.#wakeUp.at(Math.min(this.#scheduler.nextLeaveMs(), this.#suspects.wakeMs(nowMs)), nowMs);
   }
 
+  /** No engine will ever be there again: who waits is told. */
+  #end(reason: NoEnginesError): void {
+    this.#ended = reason;
+    for (const job of this.#jobs) if (!job.running) job.reject(reason);
+  }
+
   /** What was lost since the last round, the oldest first, whichever engine had it. */
   #putBack(): void {
     const jobs = this.#returned.filter((job) => job.open).sort((a, b) => a.id - b.id);
@@ -200,7 +210,8 @@ class LiveService implements Service {
 
   #lost(engine: number, jobs: readonly Job[], error: RankError): void {
     const again = jobs.filter((job) => {
-      if (job.lostPasses === MAX_ATTEMPTS) job.reject(new GivenUpError(MAX_ATTEMPTS, error.message));
+      if (this.#ended !== null) job.reject(this.#ended);
+      else if (job.lostPasses === MAX_ATTEMPTS) job.reject(new GivenUpError(MAX_ATTEMPTS, error.message));
       return job.open;
     });
     if (again.length === 0) return;

@@ -51,6 +51,14 @@ export class CancelledError extends AsyncepError {
   }
 }
 
+/** Every engine was lost for good: nothing can be answered any more. */
+export class NoEnginesError extends AsyncepError {
+  override name = 'NoEnginesError';
+  constructor(readonly last: string) {
+    super(`no engine is left; the last one: ${last}`);
+  }
+}
+
 /** Whatever engine ran the request was lost, again and again: it may be what ends them. */
 export class GivenUpError extends AsyncepError {
   override name = 'GivenUpError';

@@ -78,7 +78,7 @@ export interface Service {
   readonly saturation: Saturation;
   /**
    * Accepts a request and answers it once, whatever happens to engines.
-   * @throws OverloadedError, DrainingError (not accepted); CancelledError, GivenUpError, InputError
+   * @throws OverloadedError, DrainingError (not accepted); CancelledError, GivenUpError, NoEnginesError, InputError
    */
   submit(request: ServingRequest): Promise<ServingAnswer>;
   snapshot(): ServiceSnapshot;

@@ -65,7 +65,7 @@ describe('engines of a world in which all ranks take part in every pass', () => 
     const changes = changesOf(pool);
     signal.give('gone');
     expect(await problem(pool.pass(1, work(OMENS.fail)))).toBe('RankError: rank 1: failed by order');
-    const given = 'lost: rank 0: failed at open (not started again: 2 failures in a row)';
+    const given = 'gone: rank 0: failed at open (not started again: 2 failures in a row)';
     await until(() => changes(1).at(-1) === given, 'they were given up');
     expect(changes(0)).toEqual(['lost: rank 1: failed by order', 'starting', given]);
   });

@@ -114,14 +114,14 @@ describe('an engine that is lost', () => {
     signal.give('never');
     strike('kill', pool.engines[1]?.pid as number);
     const given = 'rank 1: failed at open (not started again: 3 failures in a row)';
-    await until(() => changes(1).at(-1) === `lost: ${given}`, 'it was given up');
+    await until(() => changes(1).at(-1) === `gone: ${given}`, 'it was given up');
     expect(changes(1)).toEqual([
-      'lost: rank 1: ended with signal SIGKILL while waiting for work', 'starting', 'lost: rank 1: failed at open', 'starting', `lost: ${given}`,
+      'lost: rank 1: ended with signal SIGKILL while waiting for work', 'starting', 'lost: rank 1: failed at open', 'starting', `gone: ${given}`,
     ]);
     expect(await problem(pool.pass(1, work(1)))).toBe(`RankError: ${given}`);
     expect(firstTokens((await pool.pass(0, work(4))).logits)).toEqual([4]);
     strike('kill', pool.engines[0]?.pid as number);
-    const gone = 'lost: rank 0: cannot go on: rank 1: is lost, and the experts that it had (not started again: 3 failures in a row)';
+    const gone = 'gone: rank 0: cannot go on: rank 1: is lost, and the experts that it had (not started again: 3 failures in a row)';
     await until(() => changes(0).at(-1) === gone, 'the other one was given up');
   });
 

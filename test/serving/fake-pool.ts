@@ -51,6 +51,8 @@ export interface Loss {
   /** The pool tells of it so much later than the passes fail; or the passes fail so much later than it tells. */
   readonly tellAfterMs?: number;
   readonly failAfterMs?: number;
+  /** The pool says that it will never be back. */
+  readonly forGood?: boolean;
   /** Until it is ready again; never when not given. */
   readonly backAfterMs?: number;
 }
@@ -153,7 +155,7 @@ export class FakePool implements EnginePool {
     for (const listener of this.#traces) listener(events);
   }
 
-  lose(index: number, { tellAfterMs = 0, failAfterMs = 0, backAfterMs = Infinity }: Loss = {}): void {
+  lose(index: number, { tellAfterMs = 0, failAfterMs = 0, backAfterMs = Infinity, forGood = false }: Loss = {}): void {
     const engines = (this.options.together ? this.#engines : [this.#engine(index)]).filter(({ dead }) => !dead);
     const error = new RankError(index, 'was killed');
     const passes = engines.flatMap((engine) => [...engine.underWay]);
@@ -163,7 +165,7 @@ export class FakePool implements EnginePool {
     }
     for (const { timer } of passes) clearTimeout(timer);
     later(tellAfterMs, () => {
-      for (const engine of engines) engine.info = { ...engine.info, state: 'lost' };
+      for (const engine of engines) engine.info = { ...engine.info, state: forGood ? 'gone' : 'lost' };
       for (const engine of engines) this.#change(engine, {}, error);
     });
     later(failAfterMs, () => {

@@ -117,6 +117,28 @@ describe('the loss of an engine', () => {
   });
 });
 
+describe('when every engine is gone for good', () => {
+  const orders = [['the pool tells first', { failAfterMs: 3 }], ['the passes fail first', { tellAfterMs: 3 }]] as const;
+
+  it.each(orders)('what waits and what was under way is told so, and nothing more is taken: %s', async (_, loss) => {
+    const { pool, service } = start({ engines: 2 }, { batchTokens: 3 });
+    const outcomes = Array.from({ length: 8 }, (_, i) => watch(service.submit(asking(i))));
+    await after(5);
+    pool.lose(0, { ...loss, forGood: true });
+    await after(5);
+    expect(outcomes.filter(({ error }) => error !== undefined)).toEqual([]);
+    pool.lose(1, { ...loss, forGood: true });
+    await after(10);
+    const error = { name: 'NoEnginesError', message: 'no engine is left; the last one: rank 1: was killed' };
+    expect(outcomes.filter((outcome) => outcome.error !== undefined).length).toBeGreaterThan(0);
+    expect(outcomes.map((outcome) => outcome.error ?? outcome.answer)).not.toContain(undefined);
+    for (const outcome of outcomes) if (outcome.error) expect(outcome.error).toMatchObject(error);
+    await expect(service.submit(asking(1))).rejects.toMatchObject(error);
+    await service.drain();
+    expect(service.snapshot()).toMatchObject({ waiting: 0, underWay: 0 });
+  });
+});
+
 describe('a request that engines refuse', () => {
   it('fails with their error, and its fellows are answered without a loss of anything', async () => {
     const { service, scheduler } = start({ refused: ([first]) => first === 13 || first === 29 });

@@ -63,5 +63,5 @@ export function showRanks(list, { engines, saturation }) {
 export function rankTrouble({ engines }) {
   const inState = (state) => engines.filter((engine) => engine.state === state).map(({ engine }) => engine);
   const sentence = (ranks, text) => (ranks.length === 0 ? [] : [`${ranks.length === 1 ? 'Rank' : 'Ranks'} ${ranks.join(', ')} ${ranks.length === 1 ? 'is' : 'are'} ${text}.`]);
-  return [...sentence(inState('lost'), 'lost'), ...sentence(inState('starting'), 'starting')].join(' ');
+  return [...sentence(inState('gone'), 'gone and will not be started again'), ...sentence(inState('lost'), 'lost'), ...sentence(inState('starting'), 'starting')].join(' ');
 }

@@ -4,7 +4,7 @@ import { AsyncepError, DeviceError, RankError } from '../../errors.ts';
 import { type Failure, failure, failureOf, INVALID } from '../operations/failure.ts';
 import type { Operation, OperationContext } from '../operations/operation.ts';
 import { parseBody } from '../operations/parse.ts';
-import { CancelledError, DrainingError } from '../requests.ts';
+import { CancelledError, DrainingError, NoEnginesError } from '../requests.ts';
 import { answerId, type BatchAnswer, type BatchRequest, parseLine } from './format.ts';
 import type { TextLine } from './text-lines.ts';
 
@@ -12,7 +12,7 @@ import type { TextLine } from './text-lines.ts';
 export type FindOperation = (path: string) => Operation | undefined;
 
 /** Not the fault of a line: the engines are gone, or the run is ended. */
-const endsTheRun = (error: unknown): boolean => [RankError, DeviceError, DrainingError, CancelledError].some((kind) => error instanceof kind);
+const endsTheRun = (error: unknown): boolean => [RankError, DeviceError, NoEnginesError, DrainingError, CancelledError].some((kind) => error instanceof kind);
 
 /**
  * What a failed operation says of its request alone. Unlike a server, this tells what nobody foresaw: its user has no log to look into.

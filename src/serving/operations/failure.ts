@@ -1,6 +1,6 @@
 /** Errors as clients see them: in OpenAI's shape, with the status that its client libraries make typed errors of. */
 import { AsyncepError, InputError } from '../../errors.ts';
-import { CancelledError, DrainingError, OverloadedError } from '../requests.ts';
+import { CancelledError, DrainingError, NoEnginesError, OverloadedError } from '../requests.ts';
 import { UnknownModelError } from './asking.ts';
 
 /** What is told about an error. */
@@ -52,6 +52,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof InputError) return failure(400, INVALID, error.message, { param: error.source === 'body' ? null : error.source });
   if (error instanceof OverloadedError) return failure(429, 'overloaded_error', error.message, { code: 'queue_full', retryAfter: Math.max(1, Math.ceil(error.retryAfterSeconds)) });
   if (error instanceof DrainingError) return failure(503, 'service_unavailable_error', error.message, { code: 'draining', retryAfter: RETRY_SECONDS });
+  if (error instanceof NoEnginesError) return failure(503, 'service_unavailable_error', error.message, { code: 'no_engines' });
   if (error instanceof TimeoutError) return failure(504, 'timeout_error', error.message, { code: 'timeout' });
   if (error instanceof CancelledError) return failure(499, 'cancelled_error', error.message, { code: 'cancelled' });
   return failure(500, 'server_error', error instanceof AsyncepError ? error.message : 'the server failed in a way nobody foresaw; its log says more', {});

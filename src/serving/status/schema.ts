@@ -11,7 +11,7 @@ const engineSchema = z.object({
   adapter: z.string(),
   software: z.boolean().describe('The adapter computes on the CPU.'),
   pid: count,
-  state: z.enum(['starting', 'ready', 'lost']),
+  state: z.enum(['starting', 'ready', 'lost', 'gone']),
   restarts: count,
   load: z.object({
     filling_flops: z.number().describe('FLOPs of the batch that is being filled: compare with the threshold T.'),

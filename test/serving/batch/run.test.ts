@@ -4,7 +4,7 @@ import { AnsweredLines } from '../../../src/serving/batch/answered-lines.ts';
 import { type BatchAnswer, batchAnswerSchema } from '../../../src/serving/batch/format.ts';
 import { linesToAnswer } from '../../../src/serving/batch/input-lines.ts';
 import { runBatch } from '../../../src/serving/batch/run.ts';
-import { GivenUpError } from '../../../src/serving/requests.ts';
+import { GivenUpError, NoEnginesError } from '../../../src/serving/requests.ts';
 import { countLine, type FakeService, fakeService, find, IN_PASSES, MODEL } from './fakes.ts';
 
 interface Outcome {
@@ -93,10 +93,10 @@ describe('a batch', () => {
     expect(answers.map(({ response }) => [response?.status_code, (response?.body as { error?: { message: string } } | undefined)?.error?.message])).toEqual([[500, 'unexpected error: x is undefined'], [200, undefined]]);
   });
 
-  it('ends when the engines are gone, and leaves the lines without an answer for another run', async () => {
+  it.each([new RankError(1, 'is gone'), new NoEnginesError('rank 1: is gone')])('ends when the engines are gone (%o), and leaves the lines without an answer for another run', async (gone) => {
     const lines = Array.from({ length: 100 }, (_, index) => countLine(index, 'text'));
-    const { answers, error } = await run(lines, fakeService({ fail: (_, nth) => (nth > 20 ? new RankError(1, 'is gone') : undefined) }));
-    expect(error).toEqual(new RankError(1, 'is gone'));
+    const { answers, error } = await run(lines, fakeService({ fail: (_, nth) => (nth > 20 ? gone : undefined) }));
+    expect(error).toBe(gone);
     expect(answers).toHaveLength(20);
     expect(answers.every(({ response }) => response?.status_code === 200)).toBe(true);
   });
