@@ -45,7 +45,7 @@ function distIsCurrent() {
   const program = join(root, 'dist/cli/main.js');
   if (!existsSync(program)) return false;
   // Shaders are read as they are, but code of another age would hand them the wrong parameters.
-  const sources = ['src', 'shaders', 'tsconfig.json', 'tsconfig.build.json'].map((name) => newestMtime(join(root, name)));
+  const sources = ['src', 'shaders', 'web/learn', 'tsconfig.json', 'tsconfig.build.json'].map((name) => newestMtime(join(root, name)));
   return statSync(program).mtimeMs >= Math.max(...sources);
 }
 

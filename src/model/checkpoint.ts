@@ -14,20 +14,24 @@ import type { LayerWeights, MlpWeights, ModelConfig, ModelWeights, RawTensor, St
 /** A tensor with the file that holds it. */
 type Located = TensorInfo & { readonly path: string; readonly dtype: StoredDtype };
 
+/** Makes `modelHash` of an opened checkpoint. */
+export type NameWeights = typeof hashCheckpoint;
+
 /**
  * Opens a checkpoint: config.json, and model.safetensors or an index with shards.
  * `config.dtype` of the result is what the files hold, whatever config.json says.
  * @param files closed by the result's `close`, and when opening fails
+ * @param nameWeights another way to name them, where nobody compares names and reading samples costs (over a network)
  * @throws InputError naming the file, the field or tensor and what was expected
  */
-export async function openCheckpoint(files: ModelFiles): Promise<ModelWeights> {
+export async function openCheckpoint(files: ModelFiles, nameWeights: NameWeights = hashCheckpoint): Promise<ModelWeights> {
   try {
     const declared = await readConfig(files);
     const shards = await openShards(files);
     const located = locate(files, declared, shards);
     const config: ModelConfig = { ...declared, dtype: located.get(names.EMBEDDING)!.dtype };
     if (config.tieWordEmbeddings) await checkTie(files, shards, config);
-    return new Checkpoint(files, config, await hashCheckpoint(files, config, shards), located);
+    return new Checkpoint(files, config, await nameWeights(files, config, shards), located);
   } catch (error) {
     await files.close();
     throw error;

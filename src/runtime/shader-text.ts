@@ -1,5 +1,5 @@
 /** Renders the WGSL templates of `shaders/` (Eta): the text that a device compiles. */
-import { Eta } from 'eta';
+import { Eta } from 'eta/core'; // without the part that reads files: this runs in a browser, too
 
 /** Text of a template by name, without its ending (`matmul-tiled`, `lib/packed`). */
 export type ReadShader = (name: string) => string;

@@ -10,10 +10,13 @@ function chromiumPath(): string {
   throw new Error(`this test looks at a page in a browser, and there is no Chromium. node scripts/setup.mjs --test installs it where it can; ${CHROMIUM_REMEDY as string}`);
 }
 
-/** The browser keeps to itself: nothing it does by itself may look like a request of the page. */
-export const launchBrowser = (): Promise<Browser> => chromium.launch({
+/**
+ * The browser keeps to itself: nothing it does by itself may look like a request of the page.
+ * @param more of its arguments
+ */
+export const launchBrowser = (more: readonly string[] = []): Promise<Browser> => chromium.launch({
   executablePath: chromiumPath(),
-  args: ['--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  args: [...more, '--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 
 export interface Watched {
