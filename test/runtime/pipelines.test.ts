@@ -41,11 +41,13 @@ const OPTIONS: Readonly<Record<string, readonly ShaderOptions[]>> = {
   'expert-scatter': [{}],
   fill: [{}],
   'gather-rows': [{}],
+  'kv-copy': [{}],
   'matmul-broadcast': TILES.flatMap((tile) => PRODUCTS.map((options) => ({ ...tile, ...options }))),
   'matmul-tiled': PRODUCTS,
   rmsnorm: product({ L: [0, 4, 8, 32], aType: OPERANDS, dual: BOTH, gather: BOTH }),
   'rope-kv': product({ d: [8, 24, 64, 128], kvType: OPERANDS, parts: ['all', 'kv', 'q'] }),
   'router-topk': product({ k: [1, 2, 8], renormalise: BOTH }),
+  'token-scores': [{}],
 };
 
 describe('shader templates', () => {
