@@ -1,7 +1,7 @@
 /** A model folder over HTTP against the same folder on disk. */
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { openHttpFolder, openBrowserModel } from '../../src/browser/index.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openHttpFolder, openBrowserModel, type HttpFolderOptions } from '../../src/browser/index.ts';
 import { expertReader } from '../../src/browser/expert-reader.ts';
 import { expertLayout, packExpert } from '../../src/engine/index.ts';
 import { openCheckpoint } from '../../src/model/checkpoint.ts';
@@ -53,6 +53,18 @@ describe('a folder on a server', () => {
     const before = server.requests.length;
     expect([await folder.exists('config.json'), await folder.exists('chat_template.jinja')]).toEqual([true, false]);
     expect(server.requests.length).toBe(before);
+  });
+
+  it('lets the browser keep nothing, unless it is told to', async () => {
+    const fetched = vi.spyOn(globalThis, 'fetch');
+    const cacheModes = async (options: HttpFolderOptions): Promise<unknown[]> => {
+      const folder = openHttpFolder(server.url, options);
+      await Promise.all([folder.read('model.safetensors', 0, 8), folder.text('config.json')]);
+      return fetched.mock.calls.splice(0).map(([, init]) => init?.cache);
+    };
+    expect(await cacheModes({})).toEqual(['no-store', 'no-store']);
+    expect(await cacheModes({ cache: 'force-cache' })).toEqual(['force-cache', 'force-cache']);
+    fetched.mockRestore();
   });
 });
 

@@ -4,6 +4,9 @@ import { fileURLToPath } from 'node:url';
 
 const read = (path: string): string => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
 
+/** The bytes of one layer's experts in the checkpoint, which here are those of the packed ones: 16 experts, three bf16 matrices of 96 x 128. */
+export const LAYER_BYTES = 16 * 3 * 96 * 128 * 2;
+
 export interface MailCase {
   readonly text: string;
   readonly label: 'spam' | 'ham';

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
-import { build, preview, type InlineConfig, type PreviewServer } from 'vite';
+import { build, preview, type InlineConfig, type Plugin, type PreviewServer } from 'vite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { relativeError } from '../strategy/golden.ts';
 import { launchBrowser, type Watched, watchedPage } from '../trace/chromium.ts';
-import { mailCases } from './mails.ts';
+import { LAYER_BYTES, mailCases } from './mails.ts';
 
 const CONFIG: InlineConfig = { configFile: fileURLToPath(new URL('../../web/learn/vite.config.ts', import.meta.url)), logLevel: 'warn' };
 /** Not the root of the server: the folder is to work under any path. */
@@ -20,10 +20,19 @@ const ANSWER_MS = 60_000;
 
 let folder: string;
 let server: PreviewServer;
+/** Bytes of weights that the server has sent. */
+let sentBytes = 0;
+const counting: Plugin = {
+  name: 'count-weights',
+  configurePreviewServer: ({ middlewares }) => void middlewares.use((request, response, next) => {
+    if (request.url?.endsWith('model.safetensors')) response.on('finish', () => { sentBytes += Number(response.getHeader('content-length')); });
+    next();
+  }),
+};
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'asyncep-learn-'));
   await build({ ...CONFIG, build: { outDir: join(folder, PATH), emptyOutDir: false } });
-  server = await preview({ ...CONFIG, base: '/', build: { outDir: folder }, preview: { host: '127.0.0.1', port: 0, allowedHosts: true } });
+  server = await preview({ ...CONFIG, plugins: [counting], base: '/', build: { outDir: folder }, preview: { host: '127.0.0.1', port: 0, allowedHosts: true } });
 });
 afterAll(async () => {
   await server?.close();
@@ -68,12 +77,16 @@ describe('the model in a tab', () => {
   it('classifies held-out mails with the logits of transformers, from this origin alone, without a word in the console', async () => {
     const page = await open(['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']);
     expect(await page.locator('#problem').textContent()).toBe('');
-    for (const { text, label, tokens, logits } of mailCases(['spam-2/00217', 'easy-ham-1/00807', 'easy-ham-1/01982'])) {
+    const mails = mailCases(['spam-2/00217', 'easy-ham-1/00807', 'easy-ham-1/01982']);
+    const before = sentBytes;
+    for (const { text, label, tokens, logits } of mails) {
       const shown = await classify(page, text);
-      expect(shown).toMatchObject({ answer: label, tokens, streamedBytes: 3 * 16 * 3 * 96 * 128 * 2 });
+      expect(shown).toMatchObject({ answer: label, tokens, streamedBytes: 3 * LAYER_BYTES });
       expect(relativeError(Float32Array.from(shown.logits), logits)).toBeLessThan(1e-4);
       expect(await page.locator('#answer').textContent()).toMatch(new RegExp(`^${label} \\(9\\d\\.\\d %\\), \\d+ ms$`));
     }
+    // They came over the network: three layers a mail, two of which may have come before the first one.
+    expect(sentBytes - before).toBeGreaterThanOrEqual((3 * mails.length - 2) * LAYER_BYTES);
     expect(watched.errors).toEqual([]);
     expect([...new Set(watched.requests.map((url) => new URL(url).origin))]).toEqual([origin()]);
   }, 300_000);

@@ -10,16 +10,13 @@ import type { StreamStrategy } from '../../src/strategy/index.ts';
 import type { TraceEvent } from '../../src/trace/events.ts';
 import { openAdapter } from '../runtime/adapters.ts';
 import { relativeError } from '../strategy/golden.ts';
-import { mailCases } from './mails.ts';
+import { LAYER_BYTES, mailCases } from './mails.ts';
 import { serveFolder, type StaticServer } from './static-server.ts';
 
 const FOLDER = fileURLToPath(new URL('../../models/spam-mail', import.meta.url));
 const TEMPLATE = readFileSync(`${FOLDER}/template.jinja`, 'utf8');
 const LABELS = ['spam', 'ham'];
 const MAILS = mailCases(['spam-2/00217', 'easy-ham-1/00807']);
-/** The bytes of one layer's experts in the checkpoint, which here are those of the packed ones: 16 experts, three bf16 matrices of 96 x 128. */
-const LAYER_BYTES = 16 * 3 * 96 * 128 * 2;
-
 let server: StaticServer;
 let model: BrowserModel;
 beforeAll(async () => {

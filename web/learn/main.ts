@@ -1,5 +1,5 @@
 /** A plain page: one text field, one answer, and what it took. */
-import { classifyInTab, openBrowserDevice, openBrowserModel, TabEngine, type TabAnswer } from '../../src/browser/index.ts';
+import { classifyInTab, openBrowserDevice, openBrowserModel, TabEngine, type Progress, type TabAnswer } from '../../src/browser/index.ts';
 import { readShader } from './shaders.ts';
 
 const LABELS = ['spam', 'ham'];
@@ -33,7 +33,8 @@ async function start(): Promise<(text: string) => Promise<TabAnswer>> {
   const gpu = await openBrowserDevice(navigator.gpu, { shaders: readShader });
   const model = await openBrowserModel('./spam-mail/', { names: MODEL_FILES });
   const template = await model.files.text('template.jinja');
-  const engine = await TabEngine.open(model.weights, gpu, { onProgress: ({ done, of }) => { state.value = `loading layer ${done} of ${of}`; } });
+  const onProgress = ({ done, of }: Progress): void => { state.value = done < of ? `loading layer ${done} of ${of}` : 'compiling kernels'; };
+  const engine = await TabEngine.open(model.weights, gpu, { onProgress });
   return (text) => classifyInTab(engine, model, {
     text, labels: LABELS, template, maxTokens: model.weights.config.maxPositionEmbeddings,
     onProgress: ({ done, of }) => { state.value = `layer ${done} of ${of}`; },

@@ -20,6 +20,6 @@ export default defineConfig({
   // A file that is not there is an answer of 404, not the page once more.
   appType: 'mpa',
   publicDir: fileURLToPath(new URL('../../models', import.meta.url)),
-  build: { target: 'es2023', assetsInlineLimit: 0, chunkSizeWarningLimit: 1024 },
+  build: { target: 'es2023' },
   plugins: [refuseNode],
 });
