@@ -8,7 +8,7 @@ import { createService } from '../serving/live-service.ts';
 import type { ServedModel } from '../serving/operations/operation.ts';
 import { taskFor } from '../serving/operations/tasks.ts';
 import { requestFlops } from '../serving/request-flops.ts';
-import { saturate, saturationWarning, type LargestBatch, type Saturation } from '../serving/saturation.ts';
+import { expertFill, saturate, saturationWarning, type LargestBatch, type Saturation } from '../serving/saturation.ts';
 import { createScheduler } from '../serving/scheduler.ts';
 import type { Service } from '../serving/service.ts';
 import type { ChosenModel } from './model-source.ts';
@@ -81,7 +81,9 @@ function serveOn(pool: EnginePool, model: ChosenModel, flags: RunOptions & Sched
   const { config } = model;
   const largest = largestBatch(model, flags);
   const moeLayers = config.layerIsMoe.filter(Boolean).length;
-  const saturation = saturate({ engines: pool.engines, moeLayers, mode: flags.saturation, gamma: flags.gamma, largestBatch: largest });
+  const flopsOf = requestFlops(config);
+  const fill = expertFill(config, flags.fillRows, (newTokens) => flopsOf({ newTokens }));
+  const saturation = saturate({ engines: pool.engines, moeLayers, mode: flags.saturation, gamma: flags.gamma, largestBatch: largest, ...(fill && { fill }) });
   const service = createService({
     pool, config, saturation, scheduler: flags.scheduler, batchTokens: flags.batchTokens, maxWaitMs: flags.maxWait, maxWaiting: flags.maxQueue, createScheduler,
   });

@@ -12,6 +12,8 @@ export interface SchedulingFlags {
   readonly scheduler: SchedulerKind;
   readonly saturation: SaturationMode;
   readonly gamma: number;
+  /** Rows of an expert in a saturated batch at least. */
+  readonly fillRows: number;
   /** Milliseconds. */
   readonly maxWait: number;
   readonly maxQueue: number;
@@ -89,6 +91,7 @@ export function withSchedulingOptions(command: Command): Command {
     .addOption(new Option('--scheduler <name>', 'how a request finds its rank').choices(SCHEDULERS).default('prefix'))
     .option('--saturation <rate>', 'the rate F in T = layers x t_EP x F x gamma: peak, measured, or FLOP/s such as 1.5TFLOPS', saturation, 'peak')
     .option('--gamma <factor>', 'margin of T', gamma, 1.2)
+    .option('--fill-rows <n>', 'T is at least a batch that gives an expert so many rows, a full tile; 0: only what hides the gathers', wholeNumber(0), 64)
     .option('--max-wait <ms>', 'a batch below T leaves when its oldest request has waited so long', milliseconds, 50)
     .option('--max-queue <n>', 'requests that may wait; more are told to come back (429)', wholeNumber(1), 8192)
     .addOption(new Option('--prefix-cache <bytes>', 'device memory of each rank for keys and values of prefixes, with --kv cache').argParser(byteCount).default(256 * 2 ** 20, '256MiB'));

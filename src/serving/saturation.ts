@@ -1,5 +1,9 @@
-/** The saturation threshold (paper section 5): how much work a batch must have so that its compute hides the gathers of its layers. */
+/**
+ * The saturation threshold (paper section 5): how much work a batch must have so that its compute hides the gathers of its layers. Ours: it is never
+ * less than what fills the tiles of the grouped products, because a batch that hides its gathers and wastes the device is not saturated either.
+ */
 import { InputError } from '../errors.ts';
+import type { ModelConfig } from '../model/types.ts';
 import { saturationThreshold } from '../sim/cost.ts';
 
 export type SaturationMode = 'peak' | 'measured' | { readonly flopsPerSecond: number };
@@ -12,7 +16,9 @@ export interface Saturation {
   readonly flopsPerSecond: number;
   readonly rate: 'peak' | 'measured' | 'given';
   readonly gamma: number;
-  /** T_batch = moeLayers * t_EP * F * gamma, FLOPs. */
+  /** moeLayers * t_EP * F * gamma, FLOPs: what hides the gathers. */
+  readonly gatherFlops: number;
+  /** T_batch, FLOPs: that, or what fills the experts' tiles where that is more. */
   readonly threshold: number;
   /** The formula with its numbers, a line to print. */
   readonly arithmetic: string;
@@ -40,23 +46,43 @@ export interface SaturationInput {
   /** At least 1: the margin for what was measured too low. */
   readonly gamma: number;
   readonly largestBatch: LargestBatch;
+  /** The least batch that fills the experts' tiles; none by default: the paper's threshold. */
+  readonly fill?: ExpertFill;
+}
+
+/** A batch in which an expert has `rows` rows on average: experts / topK * rows tokens. */
+export interface ExpertFill {
+  readonly rows: number;
+  readonly tokens: number;
+  readonly flops: number;
 }
 
 /**
  * T_batch = moeLayers * t_EP * F * gamma. The transfer is per layer and what the frontend counts is per batch, hence the factor of layers.
  * @throws InputError for a gamma below 1, or a rate that is no number above zero
  */
-export function saturate({ engines, moeLayers, mode, gamma, largestBatch }: SaturationInput): Saturation {
+export function saturate({ engines, moeLayers, mode, gamma, largestBatch, fill }: SaturationInput): Saturation {
   if (!(gamma >= 1 && Number.isFinite(gamma))) throw new InputError('--gamma', '', `${gamma}; expected a number of at least 1`);
   const gatherMs = Math.max(...engines.map((engine) => engine.gatherMs));
   const { flopsPerSecond, rate } = rateOf(mode, engines);
   if (!(flopsPerSecond > 0 && Number.isFinite(flopsPerSecond))) throw new InputError('--saturation', '', `a rate of ${flopsPerSecond} FLOP/s (${rate}); expected one above zero`);
-  const threshold = saturationThreshold(moeLayers, gatherMs, flopsPerSecond, gamma);
-  const arithmetic = [
-    `T = ${moeLayers} MoE ${moeLayers === 1 ? 'layer' : 'layers'} x ${digits(gatherMs)} ms x ${withUnit(flopsPerSecond, 'FLOP/s')} (${rate}) x ${digits(gamma)} = ${withUnit(threshold, 'FLOP')}`,
-    threshold === 0 ? 'nothing is gathered, no batch has to wait' : `about ${tokensOf(threshold, largestBatch)} tokens of ${largestBatch.tokens}`,
-  ].join(', ');
-  return { gatherMs, moeLayers, flopsPerSecond, rate, gamma, threshold, arithmetic };
+  const gatherFlops = saturationThreshold(moeLayers, gatherMs, flopsPerSecond, gamma);
+  const product = `${moeLayers} MoE ${moeLayers === 1 ? 'layer' : 'layers'} x ${digits(gatherMs)} ms x ${withUnit(flopsPerSecond, 'FLOP/s')} (${rate}) x ${digits(gamma)} = ${withUnit(gatherFlops, 'FLOP')}`;
+  const given = { gatherMs, moeLayers, flopsPerSecond, rate, gamma, gatherFlops };
+  const fillFlops = Math.min(fill?.flops ?? 0, largestBatch.flops);
+  if (fill !== undefined && fillFlops > gatherFlops) {
+    const filled = `${withUnit(fillFlops, 'FLOP')}: ${Math.min(fill.tokens, largestBatch.tokens)} tokens of ${largestBatch.tokens} give an expert ${fill.rows} rows`;
+    return { ...given, threshold: fillFlops, arithmetic: `T = ${filled} (the gathers are hidden from ${product})` };
+  }
+  const size = gatherFlops === 0 ? 'nothing is gathered, no batch has to wait' : `about ${tokensOf(gatherFlops, largestBatch)} tokens of ${largestBatch.tokens}`;
+  return { ...given, threshold: gatherFlops, arithmetic: `T = ${product}, ${size}` };
+}
+
+/** @param rows that an expert should have; 0: the paper's threshold */
+export function expertFill({ numExperts, numExpertsPerTok }: Pick<ModelConfig, 'numExperts' | 'numExpertsPerTok'>, rows: number, flopsOf: (tokens: number) => number): ExpertFill | undefined {
+  if (rows === 0) return undefined;
+  const tokens = Math.ceil((rows * numExperts) / numExpertsPerTok);
+  return { rows, tokens, flops: flopsOf(tokens) };
 }
 
 function rateOf(mode: SaturationMode, engines: readonly EngineRates[]): Pick<Saturation, 'flopsPerSecond' | 'rate'> {
@@ -69,10 +95,10 @@ function rateOf(mode: SaturationMode, engines: readonly EngineRates[]): Pick<Sat
 const tokensOf = (flops: number, { tokens, flops: most }: LargestBatch): number => Math.ceil((flops / most) * tokens);
 
 /** What to tell where no batch can reach T, so that every pass waits for its gathers; null where one can. */
-export function saturationWarning({ threshold }: Pick<Saturation, 'threshold'>, largestBatch: LargestBatch): string | null {
-  if (largestBatch.flops >= threshold) return null;
-  return `a batch of ${largestBatch.tokens} tokens has at most ${withUnit(largestBatch.flops, 'FLOP')}, below T = ${withUnit(threshold, 'FLOP')}: `
-    + `compute cannot hide the gathers; it takes --batch-tokens of about ${tokensOf(threshold, largestBatch)}`;
+export function saturationWarning({ gatherFlops }: Pick<Saturation, 'gatherFlops'>, largestBatch: LargestBatch): string | null {
+  if (largestBatch.flops >= gatherFlops) return null;
+  return `a batch of ${largestBatch.tokens} tokens has at most ${withUnit(largestBatch.flops, 'FLOP')}, below T = ${withUnit(gatherFlops, 'FLOP')}: `
+    + `compute cannot hide the gathers; it takes --batch-tokens of about ${tokensOf(gatherFlops, largestBatch)}`;
 }
 
 const SCALES = { '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15 } as const;

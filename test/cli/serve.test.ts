@@ -84,7 +84,7 @@ describe('what serve says and assumes', () => {
 
   it('tells the ranks, t_EP and T with its arithmetic', () => {
     const engine = { engine: 0, adapter: 'llvmpipe', software: true, pid: 1, state: 'ready', restarts: 0, gatherMs: 1.234, measuredFlopsPerSecond: 2.5e9, peakFlopsPerSecond: 5e9, maxBatchBlocks: 256, cacheBlocks: 100, memory: [] } as const;
-    const saturation = { gatherMs: 1.234, moeLayers: 4, flopsPerSecond: 5e9, rate: 'peak', gamma: 1.2, threshold: 2.96e7, arithmetic: 'T = 4 MoE layers x 1.23 ms x 5 GFLOP/s (peak) x 1.2 = 29.6 MFLOP' } as const;
+    const saturation = { gatherMs: 1.234, moeLayers: 4, flopsPerSecond: 5e9, rate: 'peak', gamma: 1.2, gatherFlops: 2.96e7, threshold: 2.96e7, arithmetic: 'T = 4 MoE layers x 1.23 ms x 5 GFLOP/s (peak) x 1.2 = 29.6 MFLOP' } as const;
     const pool = { engines: [engine, { ...engine, engine: 1, adapter: 'H100', software: false, cacheBlocks: 0 }] } as any;
     expect(startText({ pool, saturation, warning: 'compute cannot hide the gathers' }, servedModel(), { strategy: 'asyncep', ranks: 2, scheduler: 'prefix', kv: 'cache' })).toEqual([
       'spam-mail: asyncep on 2 ranks, scheduler prefix, --kv cache, prompts of at most 2,048 tokens',

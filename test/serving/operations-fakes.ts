@@ -83,7 +83,7 @@ export interface FakeService extends Service {
   ready: boolean;
 }
 
-const SATURATION = { gatherMs: 0, moeLayers: 4, flopsPerSecond: 1e12, rate: 'peak', gamma: 1.2, threshold: 0, arithmetic: '4 x 0 ms x 1 TFLOP/s x 1.2 = 0' } as const;
+const SATURATION = { gatherMs: 0, moeLayers: 4, flopsPerSecond: 1e12, rate: 'peak', gamma: 1.2, gatherFlops: 0, threshold: 0, arithmetic: '4 x 0 ms x 1 TFLOP/s x 1.2 = 0' } as const;
 
 /** Accepts everything until told otherwise. */
 export function fakeService(): FakeService {

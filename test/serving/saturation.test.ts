@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseSaturation, saturate, saturationWarning, type SaturationInput } from '../../src/serving/saturation.ts';
+import { expertFill, parseSaturation, saturate, saturationWarning, type SaturationInput } from '../../src/serving/saturation.ts';
 
 const engine = { gatherMs: 12.4, peakFlopsPerSecond: 16.6e9, measuredFlopsPerSecond: 9.5e9 };
 const input: SaturationInput = { engines: [engine], moeLayers: 3, mode: 'peak', gamma: 1.2, largestBatch: { tokens: 512, flops: 4.12e9 } };
@@ -31,6 +31,19 @@ describe('the threshold', () => {
     expect(saturation.arithmetic).toMatchInlineSnapshot(`"T = 3 MoE layers x 0 ms x 16.6 GFLOP/s (peak) x 1.2 = 0 FLOP, nothing is gathered, no batch has to wait"`);
   });
 
+  it('is at least what fills the tiles of the experts, where that is asked for', () => {
+    const flopsOf = (tokens: number): number => tokens * 8e6;
+    const fill = expertFill({ numExperts: 16, numExpertsPerTok: 2 }, 32, flopsOf);
+    expect(fill).toEqual({ rows: 32, tokens: 256, flops: 256 * 8e6 });
+    const saturation = saturate({ ...input, fill: fill! });
+    expect(saturation.threshold).toBe(256 * 8e6);
+    expect(saturation.gatherFlops).toBeCloseTo(3 * 0.0124 * 16.6e9 * 1.2, 0);
+    expect(saturation.arithmetic).toMatchInlineSnapshot(`"T = 2.05 GFLOP: 256 tokens of 512 give an expert 32 rows (the gathers are hidden from 3 MoE layers x 12.4 ms x 16.6 GFLOP/s (peak) x 1.2 = 741 MFLOP)"`);
+    expect(saturate({ ...input, fill: expertFill({ numExperts: 16, numExpertsPerTok: 2 }, 8, flopsOf)! })).toMatchObject({ threshold: saturation.gatherFlops });
+    expect(saturate({ ...input, fill: expertFill({ numExperts: 160, numExpertsPerTok: 2 }, 64, flopsOf)! }).threshold).toBe(4.12e9);
+    expect(expertFill({ numExperts: 16, numExpertsPerTok: 2 }, 0, flopsOf)).toBeUndefined();
+  });
+
   it('wants a gamma of at least 1 and a rate above zero', () => {
     expect(() => saturate({ ...input, gamma: 0.99 })).toThrow('--gamma: 0.99; expected a number of at least 1');
     expect(() => saturate({ ...input, gamma: NaN })).toThrow('--gamma: NaN; expected a number of at least 1');
@@ -40,12 +53,12 @@ describe('the threshold', () => {
 
 describe('the warning', () => {
   it('tells that no batch can reach T, and the size that could', () => {
-    expect(saturationWarning({ threshold: 8.24e9 }, input.largestBatch))
+    expect(saturationWarning({ gatherFlops: 8.24e9 }, input.largestBatch))
       .toMatchInlineSnapshot(`"a batch of 512 tokens has at most 4.12 GFLOP, below T = 8.24 GFLOP: compute cannot hide the gathers; it takes --batch-tokens of about 1024"`);
   });
 
   it('is not given where one can', () => {
-    expect(saturationWarning({ threshold: 4.12e9 }, input.largestBatch)).toBeNull();
+    expect(saturationWarning({ gatherFlops: 4.12e9 }, input.largestBatch)).toBeNull();
   });
 });
 

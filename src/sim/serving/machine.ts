@@ -104,8 +104,8 @@ export function machineOf(options: MachineOptions): Machine {
   const rates = { gatherMs: transferMs, peakFlopsPerSecond: hardware.peakFlopsPerSecond, measuredFlopsPerSecond: PAPER_MFU * hardware.peakFlopsPerSecond };
   const moeLayers = config.layerIsMoe.filter(Boolean).length;
   const largestBatch = { tokens: batchTokens, flops: requestFlops(config)({ newTokens: batchTokens }) };
-  const { threshold, arithmetic } = saturate({ engines: [rates], moeLayers, mode: saturation, gamma, largestBatch });
-  const warning = saturationWarning({ threshold }, largestBatch);
+  const { threshold, gatherFlops, arithmetic } = saturate({ engines: [rates], moeLayers, mode: saturation, gamma, largestBatch });
+  const warning = saturationWarning({ gatherFlops }, largestBatch);
   const source = given ? 'as given' : host > gather ? 'experts from host memory' : 'gather';
   return {
     engines: options.engines, gatherMs: transferMs, moeLayers, peakFlopsPerSecond: rates.peakFlopsPerSecond, flopsPerSecond: rates.measuredFlopsPerSecond, threshold,

@@ -76,7 +76,7 @@ function hashesOf(levels: readonly Level[]): Float64Array {
 }
 
 /** Requests of one document stand where the first of them stood. */
-function siblingsTogether(requests: readonly Request[]): Request[] {
+export function siblingsTogether(requests: readonly Request[]): Request[] {
   const members = new Map<number, Request[]>();
   for (const request of requests) {
     const known = members.get(request.group);

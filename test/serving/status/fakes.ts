@@ -33,7 +33,7 @@ export const event = (rank: number, track: Track, layer: number, fromMs: number,
 
 export const snapshot = (changes: Partial<ServiceSnapshot> = {}): ServiceSnapshot => ({
   startedMs: performance.timeOrigin + performance.now() - 3_723_000, scheduler: 'prefix',
-  saturation: { gatherMs: 5, moeLayers: 4, flopsPerSecond: 1e10, rate: 'peak', gamma: 1, threshold: 2e9, arithmetic: 'T = 4 MoE layers x 50 ms x 10 GFLOP/s (peak) x 1 = 2 GFLOP' },
+  saturation: { gatherMs: 5, moeLayers: 4, flopsPerSecond: 1e10, rate: 'peak', gamma: 1, gatherFlops: 2e9, threshold: 2e9, arithmetic: 'T = 4 MoE layers x 50 ms x 10 GFLOP/s (peak) x 1 = 2 GFLOP' },
   draining: false, waiting: 7, underWay: 8, counts: { accepted: 120, answered: 100, failed: 2, rejected: 3, cancelled: 1, retried: 4 },
   engines: [engine(0, {}, 1e9), engine(1, { adapter: 'swiftshader' }, 2.5e9)],
   passes: [pass(0, 1e9, 1000), pass(1, 3e9, 2000)],
