@@ -12,13 +12,23 @@ interface Asked {
 }
 
 /** Ranges of one file that follow each other without a gap. */
-type Run = readonly [Asked, ...Asked[]];
+type Run = [Asked, ...Asked[]];
+
+/** An answer is held whole until its parts are cut out: a merged one grows no larger than this. */
+const MAX_MERGED_BYTES = 16 << 20;
+
+const bytesOf = (run: Run): number => run.reduce((sum, { length }) => sum + length, 0);
+
+function continues(run: Run | undefined, { path, offset, length }: Asked): run is Run {
+  const before = run?.at(-1);
+  return run !== undefined && before?.path === path && before.offset + before.length === offset && bytesOf(run) + length <= MAX_MERGED_BYTES;
+}
 
 function runsOf(asked: readonly Asked[]): Run[] {
-  const runs: [Asked, ...Asked[]][] = [];
+  const runs: Run[] = [];
   for (const one of asked.toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.offset - b.offset))) {
-    const before = runs.at(-1)?.at(-1);
-    if (before?.path === one.path && before.offset + before.length === one.offset) runs.at(-1)?.push(one);
+    const run = runs.at(-1);
+    if (continues(run, one)) run.push(one);
     else runs.push([one]);
   }
   return runs;
@@ -27,7 +37,7 @@ function runsOf(asked: readonly Asked[]): Run[] {
 async function answer(run: Run, read: ReadRange): Promise<void> {
   const [{ path, offset: start }] = run;
   try {
-    const bytes = await read(path, start, run.reduce((sum, { length }) => sum + length, 0));
+    const bytes = await read(path, start, bytesOf(run));
     for (const { offset, length, resolve } of run) resolve(run.length === 1 ? bytes : bytes.slice(offset - start, offset - start + length));
   } catch (error) {
     for (const { reject } of run) reject(error);

@@ -3,6 +3,7 @@ import { computeEvents } from '../cluster/compute-trace.ts';
 import { DeviceClock } from '../cluster/device-clock.ts';
 import type { ShardGeometry } from '../collective/transport.ts';
 import { createEngine, expertLayout, storedDtype, type Batch, type Engine } from '../engine/index.ts';
+import type { SlotStream } from '../engine/slot-stream.ts';
 import { InputError } from '../errors.ts';
 import type { ModelConfig, ModelWeights } from '../model/types.ts';
 import type { GpuDevice } from '../runtime/device.ts';
@@ -30,9 +31,6 @@ export interface TabEngineOptions {
   readonly stream?: Partial<StreamSettings>;
   readonly onProgress?: OnProgress;
 }
-
-/** Experts of one request: a layer of the demo model comes in four. */
-const EXPERTS_A_PIECE = 4;
 
 /**
  * All streamed experts are this tab's own, and they stay on the server: the paper's single device mode, with a window of one layer, which makes two
@@ -96,10 +94,7 @@ export class TabEngine {
       device: gpu.device, wait: (promise) => gpu.wait(promise), createBuffer: (label, size, usage) => gpu.createBuffer(label, size, usage),
       destroyBuffer: (buffer) => gpu.destroyBuffer(buffer),
       rank: 0, geometry, readers: [expertReader(weights, storedDtype(weights.config))], bankBytes: gpu.maxBindingBytes,
-      settings: {
-        ...TAB_SETTINGS, ...(strategy === 'resident' && { offloadLayers: 0 }),
-        pieceBytes: EXPERTS_A_PIECE * geometry.expertBytes, timeCopies: gpu.hasTimestamps, ...options.stream,
-      },
+      settings: { ...TAB_SETTINGS, ...(strategy === 'resident' && { offloadLayers: 0 }), timeCopies: gpu.hasTimestamps, ...options.stream },
       trace: (event: StreamEvent) => trace.streamed(event),
     });
     return new TabEngine(gpu, weights.config, engine, stream, geometry.numExperts * geometry.expertBytes, trace);
@@ -126,8 +121,8 @@ export class TabEngine {
     };
   }
 
-  /** The stream, telling each layer that is done with it. */
-  #told(onProgress: OnProgress | undefined): CountedStream {
+  /** The stream, telling each layer that was handed to the device. */
+  #told(onProgress: OnProgress | undefined): SlotStream {
     const { stream, config } = this;
     if (onProgress === undefined) return stream;
     return {
@@ -139,7 +134,6 @@ export class TabEngine {
       },
       end: () => stream.end(),
       close: () => stream.close(),
-      takeStats: () => stream.takeStats(),
     };
   }
 

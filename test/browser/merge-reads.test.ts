@@ -24,6 +24,17 @@ it('neighbours of one file are one request, in whatever order they are asked for
   expect(asked).toEqual(['a 0+16', 'a 20+4', 'b 12+4']);
 });
 
+it('a request has at most 16 MiB, unless one reader alone asks for more', async () => {
+  const asked: string[] = [];
+  const read = mergeReads(async (_, offset, length) => {
+    asked.push(`${offset}+${length}`);
+    return new Uint8Array(length);
+  });
+  const mib = 2 ** 20;
+  await Promise.all([read('a', 0, 10 * mib), read('a', 10 * mib, 6 * mib), read('a', 16 * mib, 20 * mib), read('a', 36 * mib, mib)]);
+  expect(asked).toEqual([`0+${16 * mib}`, `${16 * mib}+${20 * mib}`, `${36 * mib}+${mib}`]);
+});
+
 it('what is asked for later is a request of its own', async () => {
   const asked: number[] = [];
   const read = mergeReads(async (_, offset, length) => {
