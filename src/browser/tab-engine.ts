@@ -21,7 +21,7 @@ export interface Progress {
 }
 export type OnProgress = (progress: Progress) => void;
 
-/** Told as they happen; what the device's own clock says comes when a pass is over. */
+/** Told as they happen, until the next call: reads ahead for its pass, too. What the device's own clock says comes when a pass is over. */
 export type OnTrace = (event: TraceEvent) => void;
 
 export interface TabEngineOptions {
@@ -50,7 +50,7 @@ export interface TabPass {
   readonly wallMs: number;
   /** Bytes of packed experts that were streamed for this pass. */
   readonly streamedBytes: number;
-  /** Sum over its layers: from the first request for a layer to its last byte. */
+  /** Sum over its layers: from the first request for a layer until all of it lies packed in staging memory. */
   readonly gatherMs: number;
   /** Time in which the device had nothing to do but to wait for experts. */
   readonly exposedMs: number;
@@ -67,7 +67,6 @@ function geometryOf({ config, modelHash }: ModelWeights): ShardGeometry {
 
 export class TabEngine {
   readonly #clock = new DeviceClock();
-  readonly #trace: TabTrace;
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(
@@ -76,13 +75,13 @@ export class TabEngine {
     private readonly engine: Engine,
     private readonly stream: CountedStream,
     private readonly layerBytes: number,
-    trace: TabTrace,
-  ) {
-    this.#trace = trace;
-  }
+    private readonly trace: TabTrace,
+  ) {}
 
   /**
-   * Loads what stays on the device, compiles the kernels, and begins to fetch the first experts that travel.
+   * Loads what stays on the device, compiles the kernels, and begins to fetch the first experts that travel. An engine whose fetch failed stays
+   * failed: open another.
+   * @param gpu the engine's from now on
    * @throws InputError for a model that the kernels cannot run, DeviceError when the device refuses
    */
   static async open(weights: ModelWeights, gpu: GpuDevice, options: TabEngineOptions = {}): Promise<TabEngine> {
@@ -108,12 +107,12 @@ export class TabEngine {
   }
 
   async #forward(batch: Batch, onTrace?: OnTrace, onProgress?: OnProgress): Promise<TabPass> {
-    this.#trace.listener = onTrace;
+    this.trace.listener = onTrace;
     const { logits, stats: { pass, tokens, flops, startMs, endMs } } = await this.engine.forward(batch, this.#told(onProgress));
-    for (const event of computeEvents(await this.engine.takeIntervals(), this.#clock, () => pass)) this.#trace.computed(event);
+    for (const event of computeEvents(await this.engine.takeIntervals(), this.#clock, () => pass)) this.trace.computed(event);
     const { total, copies } = this.stream.takeStats();
-    for (const copy of copies) this.#trace.copied(copy, this.#clock);
-    const trace = this.#trace.take(pass);
+    for (const copy of copies) this.trace.copied(copy, this.#clock);
+    const trace = this.trace.take(pass);
     const gathers = trace.filter(({ track }) => track === 'receive');
     return {
       logits, pass, tokens, flops, wallMs: endMs - startMs, exposedMs: total.exposedMs, trace,
