@@ -1,12 +1,18 @@
 import { defineConfig } from 'vitest/config';
 
+/** Tests that need neither a device nor other processes: as many files at a time as there are cores. What is not here runs alone. */
+const pure = [
+  'test/{model,sim}/**/*.test.ts', 'test/serving/{batch,status}/*.test.ts', 'test/serving/!(status-page).test.ts', 'test/trace/!(timeline-page).test.ts',
+];
+
+const common = { pool: 'forks', testTimeout: 60_000, hookTimeout: 120_000 } as const;
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // Software adapters use every core: one test file at a time keeps timeouts meaningful.
-    fileParallelism: false,
-    pool: 'forks',
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    projects: [
+      { test: { ...common, name: 'pure', include: pure, sequence: { groupOrder: 0 } } },
+      // Software adapters, rank processes and browsers use every core: one file at a time keeps timeouts meaningful.
+      { test: { ...common, name: 'machine', include: ['test/**/*.test.ts'], exclude: pure, fileParallelism: false, sequence: { groupOrder: 1 } } },
+    ],
   },
 });

@@ -10,7 +10,7 @@ const line = (changes: object = {}): string => JSON.stringify({ timestamp: 0, in
 describe('bad input of bench router', () => {
   it.each([
     [['--workload', 'many'], '--workload: many: is unknown; expected mixed, short, medium, long, ultra, or --trace with a file'],
-    [['--schedulers', 'prefix,magic'], '--schedulers: magic: is unknown; expected some of prefix, least-loaded, shortest-prefill-first, random'],
+    [['--schedulers', 'prefix,magic'], '--schedulers: magic: is unknown; expected some of prefix, grouped, least-loaded, shortest-prefill-first, random'],
     [['--engines', '8,99'], '--engines: 99 engines asked for; expected whole numbers from 1 to 32'],
     [['--rate', '2'], '--rate: 2: mixed has no arrival times; expected inf, or --trace'],
     [['--trace', 'no-such.jsonl'], 'no-such.jsonl: no such file'],
