@@ -86,7 +86,7 @@ async function serveOn(listener: Listener, chosen: ChosenModel, model: ServedMod
 
 function openApp(service: Service, model: ServedModel, { maxBody: maxBodyBytes, requestTimeout, apiKey }: ServeFlags): ReturnType<typeof createApp> {
   return createApp({
-    service, model, maxBodyBytes, metrics: createMetrics(service), timeoutMs: requestTimeout * 1000, ...(apiKey !== undefined && { apiKey }),
+    service, model, maxBodyBytes, metrics: createMetrics(service, true), timeoutMs: requestTimeout * 1000, ...(apiKey !== undefined && { apiKey }),
     extend: (app) => registerStatusPage(app, service, model),
     onError: (error) => warn(`asyncep: ${error instanceof AsyncepError ? error.message : error instanceof Error ? error.stack : String(error)}`),
   });

@@ -2,7 +2,7 @@
  * The service in numbers for Prometheus. Counters and gauges are what {@link Service.snapshot} says when they are asked for, so that both tell the same;
  * distributions are observed as things happen.
  */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineSnapshot, Service, ServiceCounts, ServiceSnapshot } from './service.ts';
 
 export interface Metrics {
@@ -48,9 +48,13 @@ function mfu({ flops, busyMs, info }: EngineSnapshot): number {
   return busyMs === 0 || info.peakFlopsPerSecond === 0 ? 0 : flops / (busyMs * SECONDS) / info.peakFlopsPerSecond;
 }
 
-/** Counts from now on: to be made with the service. */
-export function createMetrics(service: Pick<Service, 'snapshot' | 'observe'>): Metrics {
+/**
+ * Counts from now on: to be made with the service.
+ * @param aboutProcess memory, files, CPU time and the event loop's delay of this process, too, under the names that Prometheus' clients give them
+ */
+export function createMetrics(service: Pick<Service, 'snapshot' | 'observe'>, aboutProcess = false): Metrics {
   const registers = [new Registry()] as const;
+  if (aboutProcess) collectDefaultMetrics({ register: registers[0] });
   const labelled = (name: string, help: string, type: Type, labelNames: readonly string[]): Mirror => mirror(new (type === 'counter' ? Counter : Gauge)({ name, help, labelNames, registers: [...registers] }));
   const outcomes = labelled('asyncep_requests_total', 'Requests that came to an end, by how', 'counter', ['outcome']);
   const ofService = OF_SERVICE.map(([name, type, help, value]) => ({ metric: labelled(name, help, type, []), value }));

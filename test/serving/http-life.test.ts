@@ -42,6 +42,18 @@ describe('a client that leaves', () => {
     expect((await fetch(`${listener.url}/health`)).status).toBe(200);
   });
 
+  it('while its body is on the way asks nothing, and is no error of the server', async () => {
+    const errors: unknown[] = [];
+    const { listener, service } = await fakeServer({ onError: (error) => errors.push(error) });
+    const socket = await dial(listener.url);
+    socket.write(request('POST /v1/completions HTTP/1.1', ['content-type: application/json', 'content-length: 100'], '{"prompt":'));
+    await until(() => listener.underWay === 1, 'the request is under way');
+    socket.destroy();
+    await listener.idle();
+    expect((await post(listener.url)).status).toBe(200);
+    expect([service.requests.length, errors]).toEqual([1, []]);
+  });
+
   it('that has its answer withdraws nothing', async () => {
     const { listener, service } = await fakeServer();
     expect((await post(listener.url)).status).toBe(200);

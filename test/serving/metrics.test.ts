@@ -99,4 +99,13 @@ describe('metrics', () => {
     expect(names.filter((name) => !/^asyncep_[a-z_]+$/.test(name) || /_(ms|kb|mb|percent)(_|$)/.test(name))).toEqual([]);
     expect(names.filter((name) => (types[name] === 'counter') !== name.endsWith('_total'))).toEqual([]);
   });
+
+  it('say how the process itself does, where asked: memory, files, the event loop', async () => {
+    const { service } = start();
+    const text = await createMetrics(service, true).text();
+    const value = (name: string): number => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+    expect(value('process_resident_memory_bytes')).toBeGreaterThan(1e6);
+    for (const name of ['process_cpu_seconds_total', 'process_open_fds', 'nodejs_eventloop_lag_p99_seconds', 'nodejs_heap_size_used_bytes']) expect([name, Number.isFinite(value(name))]).toEqual([name, true]);
+    expect(await createMetrics(service).text()).not.toContain('nodejs_');
+  });
 });

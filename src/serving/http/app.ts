@@ -2,7 +2,8 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import { parseBody } from '../operations/index.ts';
-import { failure, INVALID } from '../operations/failure.ts';
+import { failure, failureOf, INVALID } from '../operations/failure.ts';
+import { CancelledError } from '../requests.ts';
 import { requireKey } from './auth.ts';
 import { httpFailure, sendFailure } from './errors.ts';
 import { takeJsonBodies } from './json-body.ts';
@@ -43,8 +44,9 @@ function collectPaths(app: FastifyInstance): Paths {
 }
 
 function answerErrors(app: FastifyInstance, paths: Paths, onError: NonNullable<AppOptions['onError']>): void {
-  app.setErrorHandler((error, _request, reply) => {
-    const told = httpFailure(error);
+  app.setErrorHandler((error, request, reply) => {
+    // Who leaves before the body is there has nothing to do with us, and hears nothing.
+    const told = request.raw.readableAborted ? failureOf(new CancelledError()) : httpFailure(error);
     if (told.status === 500) onError(error);
     return sendFailure(reply, told);
   });
