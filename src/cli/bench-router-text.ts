@@ -80,7 +80,7 @@ export const LEGEND: readonly string[] = [
   'below T     batches with fewer FLOPs than T when computed; fill: mean FLOPs of a batch over T',
   'exposed     of the engines\' time: waiting for experts; idle: no batch there',
   'MFU         FLOPs computed (not those that were cached) over time and peak',
-  'outside     saturated batches whose load was not in [T, T + what the last request added); must be 0 (others than prefix know no T)',
+  'outside     saturated batches whose load was not in [T, T + what the last request added); must be 0 (others than prefix and grouped know no T)',
   'us/request  of this computer, median over rounds: time of the scheduler for a request; all else is simulated',
 ];
 

@@ -88,7 +88,7 @@ export function withSchedulingOptions(command: Command): Command {
   const kv = command.options.find(({ long }) => long === '--kv');
   if (kv !== undefined) kv.defaultValueDescription = 'cache; layer where ranks compute batches together';
   return command
-    .addOption(new Option('--scheduler <name>', 'how a request finds its rank').choices(SCHEDULERS).default('prefix'))
+    .addOption(new Option('--scheduler <name>', 'how a request finds its rank: prefix is the paper\'s, grouped the same with requests that share a prefix one after the other').choices(SCHEDULERS).default('grouped'))
     .option('--saturation <rate>', 'the rate F in T = layers x t_EP x F x gamma: peak, measured, or FLOP/s such as 1.5TFLOPS', saturation, 'peak')
     .option('--gamma <factor>', 'margin of T', gamma, 1.2)
     .option('--fill-rows <n>', 'T is at least a batch that gives an expert so many rows, a full tile; 0: only what hides the gathers', wholeNumber(0), 64)

@@ -9,7 +9,7 @@ export const DEPTH = 2;
 export class EngineState<R extends Routable> {
   readonly index: number;
   readonly filling: FillingBatch<R>;
-  /** Requests routed to it that are in no batch yet: of the baselines only, whose engines queue without bound. */
+  /** Requests that are its own and in no batch yet: what was routed to it, of the baselines, whose engines queue without bound; what it claimed, of `grouped`. */
   readonly queue = new RequestQueue<Entry<R>>();
   readonly underWay = new Map<ScheduledBatch<R>, readonly Entry<R>[]>();
   /** Requests of batches under way. */

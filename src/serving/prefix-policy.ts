@@ -14,49 +14,58 @@ import { lowestBit } from './prefix-table.ts';
 import type { Routable } from './scheduling.ts';
 
 export class PrefixPolicy<R extends Routable> implements Policy<R> {
-  readonly #state: SchedulerState<R>;
+  protected readonly state: SchedulerState<R>;
   /** Blocks of the request in hand that match, by engine. */
-  readonly #matched: Int32Array;
+  protected readonly matched: Int32Array;
 
   constructor(state: SchedulerState<R>) {
-    this.#state = state;
-    this.#matched = new Int32Array(state.engines.length);
+    this.state = state;
+    this.matched = new Int32Array(state.engines.length);
   }
 
   fill(): void {
-    const { queue, table } = this.#state;
-    for (let entry = queue.head; entry !== undefined; entry = queue.head) {
-      const engine = this.#choose(entry.request);
-      if (engine === undefined) return;
-      queue.shift();
-      putIntoBatch(table, engine, entry, this.#matched[engine.index] as number);
-    }
+    while (this.giveHead() !== undefined);
   }
 
   leaves(engine: EngineState<R>, nowMs: number, drain: boolean): boolean {
     const idle = engine.underWay.size === 0;
-    return drain || this.#isClosed(engine) || nowMs >= this.leaveMs(engine) || (this.#state.options.threshold === 0 && idle);
+    return drain || this.#isClosed(engine) || nowMs >= this.leaveMs(engine) || (this.state.options.threshold === 0 && idle);
   }
 
   leaveMs({ filling }: EngineState<R>): number {
-    return filling.oldestMs + this.#state.options.maxWaitMs;
+    return filling.oldestMs + this.state.options.maxWaitMs;
+  }
+
+  /** Gives the head of the queue to an engine. @returns which; undefined when there is none, or nobody takes it now */
+  protected giveHead(): EngineState<R> | undefined {
+    const { queue, table } = this.state;
+    const entry = queue.head;
+    const engine = entry === undefined ? undefined : this.#choose(entry.request);
+    if (entry === undefined || engine === undefined) return undefined;
+    queue.shift();
+    putIntoBatch(table, engine, entry, this.matched[engine.index] as number);
+    return engine;
+  }
+
+  protected isOpen(engine: EngineState<R>): boolean {
+    return engine.alive && !this.#isClosed(engine);
   }
 
   #isClosed({ filling }: EngineState<R>): boolean {
-    const { threshold } = this.#state.options;
+    const { threshold } = this.state.options;
     return filling.full || (threshold > 0 && filling.flops >= threshold);
   }
 
   #choose(request: R): EngineState<R> | undefined {
-    const { engines, table } = this.#state;
+    const { engines, table } = this.state;
     let open = 0;
-    for (const engine of engines) if (engine.alive && !this.#isClosed(engine)) open |= 1 << engine.index;
+    for (const engine of engines) if (this.isOpen(engine)) open |= 1 << engine.index;
     if (open === 0) return undefined;
-    table.match(request.hashes, matchLimit(request), open, this.#matched);
+    table.match(request.hashes, matchLimit(request), open, this.matched);
     const refusing: EngineState<R>[] = [];
     for (; open !== 0; open &= ~(1 << (refusing.at(-1) as EngineState<R>).index)) {
       const best = this.#best(open);
-      if (best.filling.fits(request, this.#matched[best.index] as number)) {
+      if (best.filling.fits(request, this.matched[best.index] as number)) {
         for (const { filling } of refusing) filling.full = true;
         return best;
       }
@@ -67,7 +76,7 @@ export class PrefixPolicy<R extends Routable> implements Policy<R> {
   }
 
   #best(open: number): EngineState<R> {
-    const engines = this.#state.engines;
+    const engines = this.state.engines;
     let best = engines[lowestBit(open)] as EngineState<R>;
     for (let rest = open & (open - 1); rest !== 0; rest &= rest - 1) {
       const other = engines[lowestBit(rest)] as EngineState<R>;
@@ -77,14 +86,14 @@ export class PrefixPolicy<R extends Routable> implements Policy<R> {
   }
 
   #isBetter(other: EngineState<R>, best: EngineState<R>): boolean {
-    const more = (this.#matched[other.index] as number) - (this.#matched[best.index] as number);
+    const more = (this.matched[other.index] as number) - (this.matched[best.index] as number);
     const less = other.filling.flops - best.filling.flops;
     return more > 0 || (more === 0 && (less < 0 || (less === 0 && other.underWay.size < best.underWay.size)));
   }
 
   /** Has one batch leave, unless one leaves anyway. */
   #makeRoom(refusing: readonly EngineState<R>[]): void {
-    const leaving = this.#state.engines.some((engine) => engine.hasRoom && this.#isClosed(engine));
+    const leaving = this.state.engines.some((engine) => engine.hasRoom && this.#isClosed(engine));
     const first = leaving ? undefined : refusing.find(({ hasRoom }) => hasRoom);
     if (first !== undefined) first.filling.full = true;
   }

@@ -3,11 +3,18 @@ import { InputError } from '../errors.ts';
 import { BaselinePolicy } from './baseline-policy.ts';
 import { EngineState } from './engine-state.ts';
 import type { Entry } from './filling-batch.ts';
+import { GroupedPolicy } from './grouped-policy.ts';
 import type { Policy, SchedulerState } from './policy.ts';
 import { PrefixPolicy } from './prefix-policy.ts';
 import { MAX_ENGINES, PrefixTable } from './prefix-table.ts';
 import { RequestQueue } from './request-queue.ts';
 import type { EngineLoad, Routable, ScheduledBatch, Scheduler, SchedulerOptions } from './scheduling.ts';
+
+function policyOf<R extends Routable>(state: SchedulerState<R>): Policy<R> {
+  const { kind } = state.options;
+  if (kind === 'grouped') return new GroupedPolicy(state);
+  return kind === 'prefix' ? new PrefixPolicy(state) : new BaselinePolicy(state);
+}
 
 class RoundScheduler<R extends Routable> implements Scheduler<R> {
   readonly #state: SchedulerState<R>;
@@ -24,7 +31,7 @@ class RoundScheduler<R extends Routable> implements Scheduler<R> {
       table: new PrefixTable(options.engines, options.engines * options.cacheBlocks),
       queue: new RequestQueue(),
     };
-    this.#policy = options.kind === 'prefix' ? new PrefixPolicy(this.#state) : new BaselinePolicy(this.#state);
+    this.#policy = policyOf(this.#state);
   }
 
   get waiting(): number {

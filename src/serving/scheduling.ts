@@ -4,9 +4,12 @@
  */
 import type { CacheEvents } from '../cluster/engine-pool.ts';
 
-/** Ways to choose an engine. `prefix` is the paper's; the others are its baselines. */
-export const SCHEDULERS = ['prefix', 'least-loaded', 'shortest-prefill-first', 'random'] as const;
+/** Ways to choose an engine. `prefix` is the paper's, `grouped` the same with siblings one after the other; the others are the paper's baselines. */
+export const SCHEDULERS = ['prefix', 'grouped', 'least-loaded', 'shortest-prefill-first', 'random'] as const;
 export type SchedulerKind = (typeof SCHEDULERS)[number];
+
+/** Whether it gathers requests until a batch has T FLOPs; the others know no T. */
+export const gathers = (kind: SchedulerKind): boolean => kind === 'prefix' || kind === 'grouped';
 
 /** A request as the scheduler sees it. */
 export interface Routable {
@@ -29,13 +32,13 @@ export interface SchedulerOptions {
   readonly engines: number;
   /**
    * T_batch in FLOPs: an engine whose batch has as many takes no more. 0: there is nothing to hide and nothing is gathered, so a batch takes what
-   * memory allows and leaves as soon as its engine is idle; beside a batch under way, when it is full or has waited. Of `prefix` alone.
+   * memory allows and leaves as soon as its engine is idle; beside a batch under way, when it is full or has waited. Of `prefix` and `grouped`.
    */
   readonly threshold: number;
   /** Memory: tokens to compute of one batch at most, and KV blocks (one that requests of the batch share counts once). A longer request goes alone. */
   readonly batchTokens: number;
   readonly batchBlocks: number;
-  /** A batch below the threshold leaves when its oldest request has waited so long. Of `prefix` alone: the baselines hold nothing back. */
+  /** A batch below the threshold leaves when its oldest request has waited so long. Of `prefix` and `grouped`: the baselines hold nothing back. */
   readonly maxWaitMs: number;
   /** Blocks of each engine's prefix cache: bounds what the router believes to be there. */
   readonly cacheBlocks: number;
@@ -50,7 +53,7 @@ export interface ScheduledBatch<R extends Routable> {
   /** What the scheduler reckoned: FLOPs and tokens left to compute. */
   readonly flops: number;
   readonly tokens: number;
-  /** What its last request added, for the bound `flops in [T, T + lastFlops)` of a saturated batch of `prefix`. */
+  /** What its last request added, for the bound `flops in [T, T + lastFlops)` of a saturated batch of `prefix` and `grouped`. */
   readonly lastFlops: number;
   /** flops >= T. */
   readonly saturated: boolean;
@@ -59,7 +62,7 @@ export interface ScheduledBatch<R extends Routable> {
 export interface EngineLoad {
   /** FLOPs of the batch being filled: the paper's L_i. 0 of the baselines, which form a batch when it leaves. */
   readonly filling: number;
-  /** Requests that are its own and have not left. */
+  /** Requests that are its own and have not left; those claimed of `grouped` are among them. */
   readonly fillingRequests: number;
   /** Batches that left and have not been answered. */
   readonly underWay: number;
@@ -76,7 +79,7 @@ export interface Scheduler<R extends Routable> {
   /** Takes a request out that has not left; those that shared its batch are routed anew, in their places. @returns whether it was there */
   withdraw(id: number): boolean;
   /**
-   * Rounds, until nothing more leaves: each routes from the head of the queue until every engine is saturated (or cannot take more) or the queue is empty;
+   * Rounds, until nothing more leaves: each routes from the queue until every engine is saturated (or cannot take more) or the queue is empty;
    * then batches leave that are saturated or full, or whose oldest request has waited long enough, of engines with fewer than two under way. To be
    * called when something was added or finished, and at {@link nextLeaveMs}.
    * @param drain nothing more will come: what is there leaves although below the threshold

@@ -24,7 +24,7 @@ describe('serve --help', () => {
 describe('serve refuses before any work', () => {
   it.each([
     [['--port', '65536'], "option '--port <n>' argument '65536' is invalid. expected a port from 0 (any that is free) to 65535"],
-    [['--scheduler', 'fifo'], 'Allowed choices are prefix, least-loaded, shortest-prefill-first, random'],
+    [['--scheduler', 'fifo'], 'Allowed choices are prefix, grouped, least-loaded, shortest-prefill-first, random'],
     [['--saturation', 'fast'], '"fast" is no rate; expected peak, measured, or FLOP/s above zero'],
     [['--gamma', '0.5'], 'expected a number of at least 1'],
     [['--max-wait', '-1'], 'expected a number of milliseconds from 0'],

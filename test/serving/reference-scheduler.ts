@@ -100,7 +100,8 @@ export class ReferenceScheduler implements Scheduler<Routable> {
   round(nowMs: number, drain = false): ScheduledBatch<Routable>[] {
     const batches: ScheduledBatch<Routable>[] = [];
     for (;;) {
-      if (this.#options.kind === 'prefix') this.#routeByPrefix();
+      if (this.#options.kind === 'prefix') while (this.#routeHead() !== undefined);
+      else if (this.#options.kind === 'grouped') this.#routeGrouped();
       else this.#routeAndForm();
       const leaving = this.#engines.filter((engine) => engine.filling.length > 0 && engine.hasRoom() && this.#leaves(engine, nowMs, drain));
       if (leaving.length === 0) return batches;
@@ -109,7 +110,7 @@ export class ReferenceScheduler implements Scheduler<Routable> {
   }
 
   nextLeaveMs(): number {
-    if (this.#options.kind !== 'prefix') return Infinity;
+    if (!this.#gathers()) return Infinity;
     const ready = this.#engines.filter((engine) => engine.filling.length > 0 && engine.hasRoom());
     return Math.min(...ready.map((engine) => engine.oldest() + this.#options.maxWaitMs));
   }
@@ -149,11 +150,15 @@ export class ReferenceScheduler implements Scheduler<Routable> {
     this.#queue = [...this.#queue, ...items.map(({ request, place }) => ({ request, place }))].sort((a, b) => a.place - b.place);
   }
 
+  #gathers = (): boolean => ['prefix', 'grouped'].includes(this.#options.kind);
+
+  #takesHeads = (engine: Engine): boolean => engine.alive && !this.#isClosed(engine) && engine.queue.length === 0;
+
   #isClosed = (engine: Engine): boolean => engine.full || (this.#options.threshold > 0 && engine.flops() >= this.#options.threshold);
 
   #leaves(engine: Engine, nowMs: number, drain: boolean): boolean {
-    const { kind, threshold, maxWaitMs } = this.#options;
-    if (kind !== 'prefix' || drain || this.#isClosed(engine)) return true;
+    const { threshold, maxWaitMs } = this.#options;
+    if (!this.#gathers() || drain || this.#isClosed(engine)) return true;
     return nowMs >= engine.oldest() + maxWaitMs || (threshold === 0 && engine.underWay.length === 0);
   }
 
@@ -171,24 +176,66 @@ export class ReferenceScheduler implements Scheduler<Routable> {
     return batch;
   }
 
-  #routeByPrefix(): void {
-    while (this.#queue.length > 0) {
-      const item = this.#queue[0] as Waiting;
-      const ranked = this.#engines
-        .filter((engine) => engine.alive && !this.#isClosed(engine))
-        .map((engine) => ({ engine, matched: engine.matchKnown(item.request), load: engine.flops() }))
-        .sort((a, b) => b.matched - a.matched || a.load - b.load || a.engine.underWay.length - b.engine.underWay.length || a.engine.index - b.engine.index);
-      const taker = ranked.findIndex(({ engine, matched }) => engine.fits(item, matched, this.#options));
-      if (taker < 0) {
-        const leavesAnyway = this.#engines.some((engine) => engine.hasRoom() && this.#isClosed(engine));
-        const first = ranked.find(({ engine }) => engine.hasRoom());
-        if (!leavesAnyway && first !== undefined) first.engine.full = true;
-        return;
+  #routeHead(): Engine | undefined {
+    const item = this.#queue[0];
+    if (item === undefined) return undefined;
+    const ranked = this.#engines
+      .filter((engine) => this.#takesHeads(engine))
+      .map((engine) => ({ engine, matched: engine.matchKnown(item.request), load: engine.flops() }))
+      .sort((a, b) => b.matched - a.matched || a.load - b.load || a.engine.underWay.length - b.engine.underWay.length || a.engine.index - b.engine.index);
+    const taker = ranked.findIndex(({ engine, matched }) => engine.fits(item, matched, this.#options));
+    if (taker < 0) {
+      const leavesAnyway = this.#engines.some((engine) => engine.hasRoom() && this.#isClosed(engine));
+      const first = ranked.find(({ engine }) => engine.hasRoom());
+      if (!leavesAnyway && first !== undefined) first.engine.full = true;
+      return undefined;
+    }
+    for (const { engine } of ranked.slice(0, taker)) engine.full = true;
+    const { engine, matched } = ranked[taker] as (typeof ranked)[number];
+    engine.filling.push({ ...item, matched });
+    this.#queue.shift();
+    return engine;
+  }
+
+  #routeGrouped(): void {
+    for (;;) {
+      for (const engine of this.#engines) while (engine.hasRoom() && this.#takeClaimed(engine));
+      if (this.#queue.length === 0 && this.#engines.some((engine) => this.#takesHeads(engine) && engine.underWay.length === 0)) {
+        this.#enqueue(this.#engines.flatMap(({ queue }) => queue));
+        for (const engine of this.#engines) engine.queue = [];
       }
-      for (const { engine } of ranked.slice(0, taker)) engine.full = true;
-      const { engine, matched } = ranked[taker] as (typeof ranked)[number];
-      engine.filling.push({ ...item, matched });
-      this.#queue.shift();
+      const head = this.#queue[0]?.request;
+      const engine = this.#routeHead();
+      if (head === undefined || engine === undefined) return;
+      engine.queue = this.#siblings(head).sort((a, b) => a.place - b.place);
+      this.#queue = this.#queue.filter((item) => !engine.queue.includes(item));
+    }
+  }
+
+  #takeClaimed(engine: Engine): boolean {
+    const item = engine.queue[0];
+    if (item === undefined || this.#isClosed(engine)) return false;
+    const matched = engine.matchKnown(item.request);
+    engine.full = !engine.fits(item, matched, this.#options);
+    if (!engine.full) engine.filling.push({ ...(engine.queue.shift() as Waiting), matched });
+    return !engine.full;
+  }
+
+  /** Those that a head's engine claims: one after the other who has most in common with the last, until 8 batches' worth are claimed. */
+  #siblings(head: Routable): Waiting[] {
+    const { threshold, batchTokens } = this.#options;
+    const claimed: { item: Waiting; depth: number }[] = [];
+    for (let last = head; ; last = (claimed.at(-1) as { item: Waiting }).item.request) {
+      const flops = claimed.reduce((sum, { item, depth }) => sum + item.request.flops(depth * 16), 0);
+      const tokens = claimed.reduce((sum, { item, depth }) => sum + item.request.tokens - depth * 16, 0);
+      const enough = (threshold > 0 && flops >= 8 * threshold) || tokens >= 8 * batchTokens;
+      const others = this.#queue.filter((item) => !claimed.some((other) => other.item === item));
+      const [best] = others
+        .map((item) => ({ item, depth: commonDepth(last, item.request) }))
+        .filter(({ item: { request }, depth }) => depth > 0 && request.flops(0) - request.flops(depth * 16) >= request.flops(0) / 8)
+        .sort((a, b) => b.depth - a.depth || a.item.place - b.item.place);
+      if (enough || best === undefined) return claimed.map(({ item }) => item);
+      claimed.push(best);
     }
   }
 
@@ -215,4 +262,12 @@ export class ReferenceScheduler implements Scheduler<Routable> {
       engine.queue = engine.queue.filter((other) => other !== item);
     }
   }
+}
+
+/** Leading blocks that two prompts have in common and that may be cached, rounded down to a power of two; 0 for none. */
+export function commonDepth(one: Routable, other: Routable): number {
+  const most = Math.min(one.cacheable, other.cacheable);
+  let common = 0;
+  while (common < most && one.hashes[common] === other.hashes[common]) common++;
+  return common === 0 ? 0 : 2 ** Math.floor(Math.log2(common));
 }

@@ -6,6 +6,7 @@ import { ReferenceScheduler } from './reference-scheduler.ts';
 import { History, histories, settings } from './scheduler-model.ts';
 import { decided } from './scheduler-requests.ts';
 
+const GATHERING = ['prefix', 'grouped'] as const;
 const RUNS = { numRuns: 150 };
 const told = ({ requests, ...figures }: ScheduledBatch<Routable>): unknown => ({ ...figures, ids: requests.map(({ id }) => id) });
 const state = (scheduler: Scheduler<Routable>, engines: number): unknown =>
@@ -49,9 +50,9 @@ describe('a scheduler, whatever happens to it', () => {
     );
   });
 
-  it('prefix: a saturated batch has a load in [T, T + its last request), whatever memory says', () => {
+  it('prefix and grouped: a saturated batch has a load in [T, T + its last request), whatever memory says', () => {
     fc.assert(
-      fc.property(settings(['prefix']).filter(({ threshold }) => threshold > 0), histories, (options, events) => {
+      fc.property(settings(GATHERING).filter(({ threshold }) => threshold > 0), histories, (options, events) => {
         const history = new History(options, createScheduler<Routable>(options));
         for (const event of events) history.run(event);
         history.finishAll();
@@ -96,9 +97,9 @@ describe('a scheduler, whatever happens to it', () => {
     );
   });
 
-  it('prefix: says when the next batch leaves, which then does and not before', () => {
+  it('prefix and grouped: say when the next batch leaves, which then does and not before', () => {
     fc.assert(
-      fc.property(settings(['prefix']), histories, (options, events) => {
+      fc.property(settings(GATHERING), histories, (options, events) => {
         const scheduler = createScheduler<Routable>(options);
         const history = new History(options, scheduler);
         for (const event of events) history.run(event);

@@ -36,7 +36,7 @@ export interface RouterFigures {
   readonly mfu: number;
   /** From arrival to answer; null where everything is there at once. */
   readonly latencyMs: Latency | null;
-  /** Saturated batches whose load was not in [T, T + what the last request added), which `prefix` promises not to make; null for those who know no T. */
+  /** Saturated batches whose load was not in [T, T + what the last request added), which `prefix` and `grouped` promise not to make; null for those who know no T. */
   readonly outsideBound: number | null;
 }
 

@@ -3,7 +3,7 @@ import type { ModelConfig } from '../../model/types.ts';
 import { BLOCK_TOKENS } from '../../runtime/kernels/attention.ts';
 import { requestFlops } from '../../serving/request-flops.ts';
 import { createScheduler } from '../../serving/scheduler.ts';
-import type { SchedulerKind } from '../../serving/scheduling.ts';
+import { gathers, type SchedulerKind } from '../../serving/scheduling.ts';
 import { decisionMs, figuresOf, type RouterFigures } from './figures.ts';
 import type { Machine } from './machine.ts';
 import type { ServingWorkload } from './prompts.ts';
@@ -53,5 +53,5 @@ export function runRouter(options: RouterRun): RouterResult {
     prompts: workload.prompts, scheduler, engines, cacheBlocks, rates: machine, flops: requestFlops(config),
     ...(clock === undefined ? {} : { clock }),
   });
-  return { figures: figuresOf(workload, run, machine, kind === 'prefix'), decisionMs: decisionMs(run) };
+  return { figures: figuresOf(workload, run, machine, gathers(kind)), decisionMs: decisionMs(run) };
 }
