@@ -18,6 +18,7 @@
  *     attention    4 n_q d (R (P + S) - R (R - 1) / 2)
  *     router, experts, dense: as above with S = R
  */
+import { attentionCost, attentionParameters, visiblePairs } from './attention-cost.ts';
 import type { ModelConfig } from './types.ts';
 
 /** One sequence's part of a pass. */
@@ -49,16 +50,16 @@ export interface FlopsByPart {
 /** FLOPs of one layer, without the head. */
 export function layerFlops(config: ModelConfig, layer: number, work: SequenceWork, lastTokenOnly = false): FlopsByPart {
   const { newTokens: S, cachedTokens: P = 0, scored = 0 } = work;
-  const { hiddenSize: H, headDim: d, numAttentionHeads: nq, numKeyValueHeads: nkv } = config;
+  const { hiddenSize: H } = config;
   const rows = lastTokenOnly ? Math.min(S, Math.max(1, scored)) : S;
   const moe = config.layerIsMoe[layer] === true;
-  const scores = rows * (P + S) - (rows * (rows - 1)) / 2;
+  const cost = attentionCost(config);
   return {
-    projections: 2 * S * H * 2 * nkv * d + 2 * rows * H * nq * d + 2 * rows * nq * d * H,
-    attention: 4 * nq * d * scores,
+    projections: S * cost.perKey + P * cost.perCachedKey + rows * cost.perQuery,
+    attention: cost.perPair * visiblePairs(config, layer, P + S, rows),
     router: moe ? 2 * rows * H * config.numExperts : 0,
     experts: moe ? 6 * rows * config.numExpertsPerTok * H * config.moeIntermediateSize : 0,
-    dense: moe ? 0 : 6 * rows * H * config.intermediateSize,
+    dense: 6 * rows * H * (moe ? config.variant?.sharedExpertWidth ?? 0 : config.intermediateSize),
     head: 0,
   };
 }
@@ -78,9 +79,9 @@ export function flopsByPart(config: ModelConfig, work: SequenceWork, { lastLayer
 export const prefillFlops = (config: ModelConfig, work: SequenceWork, options?: FlopsOptions): number =>
   Object.values(flopsByPart(config, work, options)).reduce((sum, flops) => sum + flops, 0);
 
-/** Bytes of one expert's three matrices. */
-export const expertWeightBytes = (config: ModelConfig, bytesPerElement: number): number =>
-  3 * config.hiddenSize * config.moeIntermediateSize * bytesPerElement;
+/** Bytes of one expert's three matrices (and their biases, where a model has them). */
+export const expertWeightBytes = ({ hiddenSize: H, moeIntermediateSize: I, variant }: ModelConfig, bytesPerElement: number): number =>
+  (3 * H * I + (variant?.expertBias === true ? 2 * I + H : 0)) * bytesPerElement;
 
 /** Bytes of all experts of one MoE layer: what a gather moves. */
 export const layerExpertBytes = (config: ModelConfig, bytesPerElement: number): number =>
@@ -110,8 +111,8 @@ export function rankWeightBytes(config: ModelConfig, ownedExperts: number, bytes
 
 /** Parameters of everything but experts. */
 export function sharedParameters(config: ModelConfig): number {
-  const { hiddenSize: H, headDim: d, numAttentionHeads: nq, numKeyValueHeads: nkv } = config;
-  const attention = 2 * H * (nq + nkv) * d + 2 * d + 2 * H + (config.attentionBias ? (nq + 2 * nkv) * d + H : 0);
-  const mlps = config.layerIsMoe.reduce((sum, moe) => sum + (moe ? H * config.numExperts : 3 * H * config.intermediateSize), 0);
-  return config.numHiddenLayers * attention + mlps + H + (config.tieWordEmbeddings ? 1 : 2) * config.vocabSize * H;
+  const { hiddenSize: H, numExperts: E, variant } = config;
+  const moeLayer = H * E + (variant?.routerBias === true ? E : 0) + 3 * H * (variant?.sharedExpertWidth ?? 0);
+  const mlps = config.layerIsMoe.reduce((sum, moe) => sum + (moe ? moeLayer : 3 * H * config.intermediateSize), 0);
+  return config.numHiddenLayers * (attentionParameters(config) + 2 * H) + mlps + H + (config.tieWordEmbeddings ? 1 : 2) * config.vocabSize * H;
 }

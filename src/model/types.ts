@@ -50,6 +50,34 @@ export interface ModelConfig {
   readonly layerIsMoe: readonly boolean[];
   /** Element type of the checkpoint's weights. */
   readonly dtype: StoredDtype;
+  /** Where a published shape is not of this family: for plans, which count its FLOPs and bytes. Nothing that runs has it. */
+  readonly variant?: ModelVariant;
+}
+
+/** Attention through a latent of keys and values (MLA; DeepSeek-V2, arXiv 2405.04434, section 2.1). */
+export interface LatentAttention {
+  readonly queryRank: number;
+  readonly keyValueRank: number;
+  /** Width of a head's query and key without, and with, a rotary embedding; the rotary key is one for all heads. */
+  readonly plainHeadDim: number;
+  readonly rotaryHeadDim: number;
+  readonly valueHeadDim: number;
+}
+
+/** How a mixture-of-experts model differs from Qwen3's, as far as FLOPs and bytes change. */
+export interface ModelVariant {
+  readonly latentAttention?: LatentAttention;
+  /** Layers whose tokens see the last `tokens` positions only, their own included. */
+  readonly slidingWindow?: { readonly tokens: number; readonly layers: readonly boolean[] };
+  /** Width of all experts together that every token goes through, beside the chosen ones; 0: none. */
+  readonly sharedExpertWidth: number;
+  /** Norms of queries and keys, as Qwen3 has them. */
+  readonly queryKeyNorms: boolean;
+  /** A bias for each expert's gate, up and down, and one for each row of the router. */
+  readonly expertBias: boolean;
+  readonly routerBias: boolean;
+  /** One number for each query head, in the denominator of its softmax. */
+  readonly attentionSinks: boolean;
 }
 
 /** One expert, or the MLP of a dense layer: gate and up [I, H], down [H, I]. */

@@ -17,6 +17,8 @@
 import { InputError } from '../errors.ts';
 import { layerFlops, layerExpertBytes } from '../model/flops.ts';
 import type { ModelConfig } from '../model/types.ts';
+import { hardwarePreset, peakOf } from './presets/hardware.ts';
+import { PRECISION_BYTES } from './presets/hardware-schema.ts';
 
 /** Eight devices with one link each. */
 export interface Hardware {
@@ -33,15 +35,22 @@ export interface Hardware {
   readonly memoryBytesPerSecond: number;
 }
 
-/**
- * NVIDIA's data sheets. A100 80GB SXM: 312 TFLOP/s BF16, NVLink 600 GB/s, 2.04 TB/s. H100 SXM: 989.5 TFLOP/s BF16 and 1979 FP8
- * without sparsity, NVLink 900 GB/s, 3.35 TB/s. H200 SXM: the same compute and NVLink, 4.8 TB/s. NVLink figures count both directions.
- */
+/** One of the presets (their figures have their sources) at one precision. */
+function atPrecision(preset: string, precision: Hardware['precision']): Hardware {
+  const hardware = hardwarePreset(preset);
+  const name = precision === 'BF16' ? 'bf16' : 'fp8';
+  return {
+    devices: 8, name: hardware.title, precision, elementBytes: PRECISION_BYTES[name], peakFlopsPerSecond: peakOf(hardware, name).value,
+    linkBytesPerSecond: (hardware.link as NonNullable<typeof hardware.link>).bytesPerSecond.value, memoryBytesPerSecond: hardware.memoryBytesPerSecond.value,
+  };
+}
+
+/** The four machines that the paper measured on. */
 export const HARDWARE: Readonly<Record<string, Hardware>> = {
-  '8xa100-bf16': { devices: 8, name: '8 x A100-80', precision: 'BF16', elementBytes: 2, peakFlopsPerSecond: 312e12, linkBytesPerSecond: 300e9, memoryBytesPerSecond: 2.039e12 },
-  '8xh100-bf16': { devices: 8, name: '8 x H100-80', precision: 'BF16', elementBytes: 2, peakFlopsPerSecond: 989.5e12, linkBytesPerSecond: 450e9, memoryBytesPerSecond: 3.35e12 },
-  '8xh100-fp8': { devices: 8, name: '8 x H100-80', precision: 'FP8', elementBytes: 1, peakFlopsPerSecond: 1979e12, linkBytesPerSecond: 450e9, memoryBytesPerSecond: 3.35e12 },
-  '8xh200-fp8': { devices: 8, name: '8 x H200-141', precision: 'FP8', elementBytes: 1, peakFlopsPerSecond: 1979e12, linkBytesPerSecond: 450e9, memoryBytesPerSecond: 4.8e12 },
+  '8xa100-bf16': atPrecision('a100-80', 'BF16'),
+  '8xh100-bf16': atPrecision('h100-80', 'BF16'),
+  '8xh100-fp8': atPrecision('h100-80', 'FP8'),
+  '8xh200-fp8': atPrecision('h200-141', 'FP8'),
 };
 export const hardwareNames: readonly string[] = Object.keys(HARDWARE);
 

@@ -44,7 +44,7 @@ export class Work {
 
   flops(layer: number): LayerParts {
     const last = this.isLast(layer);
-    const kind = `${this.config.layerIsMoe[layer]} ${last}`; // layers of a kind cost the same
+    const kind = `${this.config.layerIsMoe[layer]} ${last} ${this.config.variant?.slidingWindow?.layers[layer]}`; // layers of a kind cost the same
     const known = this.#byKind.get(kind);
     if (known !== undefined) return known;
     let sum = NO_WORK;

@@ -11,13 +11,8 @@ import { requestFlops } from '../../serving/request-flops.ts';
 import { saturate, saturationWarning, type SaturationMode } from '../../serving/saturation.ts';
 import { gatherMs } from '../cost.ts';
 import { PAPER_MFU, type Hardware } from '../hardware.ts';
-
-/** Memory of a device that a process can have, and its link to host memory; from NVIDIA's data sheets (PCIe 4 and 5 with 16 lanes, each direction). */
-const DEVICES: readonly { readonly name: RegExp; readonly memoryBytes: number; readonly hostBytesPerSecond: number }[] = [
-  { name: /A100/, memoryBytes: 80e9, hostBytesPerSecond: 32e9 },
-  { name: /H100/, memoryBytes: 80e9, hostBytesPerSecond: 64e9 },
-  { name: /H200/, memoryBytes: 141e9, hostBytesPerSecond: 64e9 },
-];
+import { HARDWARE_PRESETS } from '../presets/hardware.ts';
+import type { HardwarePreset } from '../presets/hardware-schema.ts';
 
 /** Share of the memory that weights and keys and values may take: activations and the driver need the rest (vLLM takes as much by default). */
 const USABLE_MEMORY = 0.9;
@@ -77,17 +72,17 @@ function deviceBytes({ config, engines, hardware: { elementBytes }, cacheTokens 
 /** t_EP over the links, and whether the shard stays in host memory. */
 function transfers(options: MachineOptions): { readonly gather: number; readonly host: number; readonly line: string } {
   const { hardware: { name, elementBytes, linkBytesPerSecond }, config, engines, cacheTokens } = options;
-  const device = DEVICES.find((known) => known.name.test(name)) as (typeof DEVICES)[number];
+  const device = HARDWARE_PRESETS.find(({ title }) => title === name) as HardwarePreset;
   const { fixed, shard, keysAndValues } = deviceBytes(options);
-  const usable = USABLE_MEMORY * device.memoryBytes;
+  const usable = USABLE_MEMORY * device.memoryBytes.value;
   const fits = fixed + shard + keysAndValues <= usable;
   const layer = layerExpertBytes(config, elementBytes);
   const gb = (bytes: number): string => (bytes / GB).toFixed(1);
   return {
     gather: gatherMs({ config, ranks: engines, weightBytes: elementBytes, link: { bytesPerSecond: linkBytesPerSecond, latencyMs: 0 } }),
-    host: fits ? 0 : (layer / engines / device.hostBytesPerSecond) * 1000,
-    line: `memory of a device: weights ${gb(fixed + shard)} GB + ${cacheTokens.toLocaleString('en-US')} tokens of keys and values in 16 bits ${gb(keysAndValues)} GB ${fits ? 'fit in' : 'do not fit in'} ${USABLE_MEMORY} x ${gb(device.memoryBytes)} GB`
-      + (fits ? '' : `: experts stream from host memory, ${gb(layer / engines)} GB a layer at ${gb(device.hostBytesPerSecond)} GB/s`)
+    host: fits ? 0 : (layer / engines / device.hostBytesPerSecond.value) * 1000,
+    line: `memory of a device: weights ${gb(fixed + shard)} GB + ${cacheTokens.toLocaleString('en-US')} tokens of keys and values in 16 bits ${gb(keysAndValues)} GB ${fits ? 'fit in' : 'do not fit in'} ${USABLE_MEMORY} x ${gb(device.memoryBytes.value)} GB`
+      + (fits ? '' : `: experts stream from host memory, ${gb(layer / engines)} GB a layer at ${gb(device.hostBytesPerSecond.value)} GB/s`)
       + (fixed + keysAndValues <= usable ? '' : '; and yet such a cache fits on no such device'),
   };
 }
