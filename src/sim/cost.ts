@@ -11,6 +11,7 @@ import { addExchanging } from './exchanging.ts';
 import { addPipeline } from './pipeline.ts';
 import { STRATEGY_KINDS, type RunShape, type SimStrategy } from './run-shape.ts';
 import { simulate, Steps, type Rates, type Schedule } from './schedule.ts';
+import { checkShape, offloadLayers } from './slot-feed.ts';
 import { addStreaming } from './streaming.ts';
 import { summarize, type RankSummary } from './summary.ts';
 
@@ -25,13 +26,14 @@ const ADD: Readonly<Record<'streaming' | 'exchanging' | 'pipeline', (steps: Step
   streaming: addStreaming, exchanging: addExchanging, pipeline: addPipeline,
 };
 
-function ratesOf({ flopsPerSecond, ranks, link, processors = ranks }: RunShape): Rates {
+function ratesOf({ flopsPerSecond, ranks, link, processors = ranks, hostBytesPerSecond = Infinity }: RunShape): Rates {
   const rates = typeof flopsPerSecond === 'number' ? Array.from({ length: ranks }, () => flopsPerSecond) : flopsPerSecond;
   const alone = ranks / Math.min(ranks, processors);
   return {
     flopsPerSecond: rates.map((rate) => rate * alone),
     bytesPerSecond: link?.bytesPerSecond ?? Infinity,
     latencyMs: link?.latencyMs ?? 0,
+    hostBytesPerSecond,
   };
 }
 
@@ -41,9 +43,10 @@ const lastCompute = ({ steps, endMs }: Schedule): number =>
 
 /**
  * Plays a run through.
- * @throws InputError when the model cannot be split over so many ranks
+ * @throws InputError when the model cannot be split over so many ranks, or the strategy cannot offload
  */
 export function predictRun(shape: RunShape): Prediction {
+  checkShape(shape);
   const steps = new Steps(ratesOf(shape));
   ADD[STRATEGY_KINDS[shape.strategy]](steps, shape);
   const schedule = simulate(steps.list, shape.processors);
@@ -55,11 +58,16 @@ export function predictRun(shape: RunShape): Prediction {
 export const saturationThreshold = (moeLayers: number, gatherMs: number, flopsPerSecond: number, gamma = 1.2): number =>
   moeLayers * (gatherMs / 1000) * flopsPerSecond * gamma;
 
-/** Milliseconds in which a rank receives what it lacks of one layer: t_EP over an idle link. */
-export function gatherMs({ config, ranks, weightBytes, link }: Pick<RunShape, 'config' | 'ranks' | 'weightBytes' | 'link'>): number {
-  if (link === null || ranks === 1) return 0;
-  const bytes = (layerExpertBytes(config, weightBytes) * (ranks - 1)) / ranks;
-  return (bytes / link.bytesPerSecond) * 1000 + link.latencyMs;
+/**
+ * Milliseconds in which a rank gets what its device lacks of one layer, over idle channels: t_EP. With offload that is the slower of two transfers that
+ * run at once: the peers' parts over the link, and its own from host memory (paper section 2).
+ */
+export function gatherMs(shape: Pick<RunShape, 'config' | 'ranks' | 'weightBytes' | 'link' | 'offload' | 'hostBytesPerSecond'>): number {
+  const { config, ranks, weightBytes, link, hostBytesPerSecond = Infinity } = shape;
+  const layer = layerExpertBytes(config, weightBytes);
+  const hostMs = offloadLayers(shape) === 0 ? 0 : (layer / ranks / hostBytesPerSecond) * 1000;
+  const linkMs = link === null || ranks === 1 ? 0 : ((layer * (ranks - 1)) / ranks / link.bytesPerSecond) * 1000 + link.latencyMs;
+  return Math.max(hostMs, linkMs);
 }
 
 /** Passes of each rank in the steady state that a cross-over is looked for in; all strategies are given the same work. */

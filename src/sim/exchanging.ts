@@ -11,14 +11,19 @@
  *
  * Who owns which row of a shared batch is the engine's own plan (row-plan.ts). A dense layer's MLP is computed by the owner of the row. A pass
  * longer than the engine's chunk goes through a layer in one piece here; the bytes are the same, the messages fewer.
+ *
+ * With offload a rank's experts (or its columns of them) come from its host memory, a layer at a time, once for all passes of a *round*: those that are
+ * under way together. A round begins on a rank when the one before it has ended there (strategy/shared-stream.ts).
  */
 import { partitionExperts } from '../collective/partition.ts';
 import { planOwnSequences, planSharedSequences, type ChunkRows } from '../engine/split/row-plan.ts';
+import { expertWeightBytes } from '../model/flops.ts';
 import { splitHeads, splitWidth } from '../model/shard.ts';
 import { allGather, dispatchRows, packetBytes, reduceScatter, rowsPerToken, transposed, type BytesMatrix } from './collectives.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
 import { hasOwnSequences, type RunShape } from './run-shape.ts';
-import type { Steps, StepPlace } from './schedule.ts';
+import type { ExchangeKind, Steps, StepPlace } from './schedule.ts';
+import { offloadLayers, OwnExperts } from './slot-feed.ts';
 import { totalOf, Work, type Sequences } from './work.ts';
 
 /** Every rank computes, then bytes move. */
@@ -26,6 +31,8 @@ export interface Stage {
   /** FLOPs of each rank. */
   readonly flops: readonly number[];
   readonly bytes?: BytesMatrix;
+  /** What moves them. */
+  readonly exchange?: ExchangeKind;
 }
 
 /** The engine's chunks are of at most so many tokens. */
@@ -82,8 +89,8 @@ class JointPass {
   #attentionByHeads(layer: number): Stage[] {
     const row = this.#rowBytes(0);
     return [
-      { flops: this.#tokens.map(() => 0), bytes: allGather(this.#tokens, row) },
-      { flops: this.#headsAttention(layer), bytes: reduceScatter(this.#rows(layer), row) },
+      { flops: this.#tokens.map(() => 0), bytes: allGather(this.#tokens, row), exchange: 'all-gather' },
+      { flops: this.#headsAttention(layer), bytes: reduceScatter(this.#rows(layer), row), exchange: 'reduce-scatter' },
     ];
   }
 
@@ -95,7 +102,8 @@ class JointPass {
     const tokens = this.#rows(layer);
     const out = dispatchRows(tokens, rowsTo, this.#rowBytes(dispatch === 'rank' ? topK : 1));
     const back = transposed(dispatchRows(tokens, rowsTo, this.#rowBytes(0)));
-    return [{ flops: before, bytes: out }, { flops: shares.map((share) => share * this.#all.flops(layer).experts), bytes: back }];
+    const flops = shares.map((share) => share * this.#all.flops(layer).experts);
+    return [{ flops: before, bytes: out, exchange: 'dispatch' }, { flops, bytes: back, exchange: 'combine' }];
   }
 
   #expertsByColumns(layer: number, before: readonly number[]): Stage[] {
@@ -103,8 +111,8 @@ class JointPass {
     const rows = this.#rows(layer);
     const flops = splitWidth(config, ranks).map(({ count }) => (this.#all.flops(layer).experts * count) / config.moeIntermediateSize);
     return [
-      { flops: before, bytes: allGather(rows, this.#rowBytes(config.numExpertsPerTok)) },
-      { flops, bytes: reduceScatter(rows, this.#rowBytes(0)) },
+      { flops: before, bytes: allGather(rows, this.#rowBytes(config.numExpertsPerTok)), exchange: 'all-gather' },
+      { flops, bytes: reduceScatter(rows, this.#rowBytes(0)), exchange: 'reduce-scatter' },
     ];
   }
 
@@ -127,7 +135,7 @@ class JointPass {
 /** What each rank's next step comes after. */
 type Frontier = readonly (readonly number[])[];
 
-function addStage(steps: Steps, { flops, bytes }: Stage, frontier: Frontier, place: StepPlace): Frontier {
+function addStage(steps: Steps, { flops, bytes, exchange }: Stage, frontier: Frontier, place: StepPlace): Frontier {
   const computed = frontier.map((after, rank) => (flops[rank] === 0 ? after : [steps.compute(rank, flops[rank] as number, after, place)]));
   if (bytes === undefined) return computed;
   const next = computed.map((after) => [...after]);
@@ -137,7 +145,7 @@ function addStage(steps: Steps, { flops, bytes }: Stage, frontier: Frontier, pla
   for (let distance = 1; distance < world; distance++) {
     for (const [from, after] of computed.entries()) {
       const to = (from + distance) % world;
-      next[to]?.push(steps.message(from, to, bytes[from]?.[to] as number, after, place)); // empty ones, too: they are waited for
+      next[to]?.push(steps.message(from, to, bytes[from]?.[to] as number, after, { ...place, ...(exchange && { exchange }) })); // empty ones, too: they are waited for
     }
   }
   return next;
@@ -146,19 +154,56 @@ function addStage(steps: Steps, { flops, bytes }: Stage, frontier: Frontier, pla
 /** The stages of one layer of one pass. @internal for tests against formulas */
 export const layerStages = (shape: RunShape, parts: readonly Sequences[], layer: number): Stage[] => new JointPass(shape, parts).stages(layer);
 
+/** Bytes of a rank's part of one layer's experts. */
+function ownLayerBytes({ config, ranks, strategy, weightBytes }: RunShape, rank: number): number {
+  const expert = expertWeightBytes(config, weightBytes);
+  const byIndex = strategy === 'ep' || strategy === 'tp-ep';
+  if (byIndex) return (partitionExperts(config.numExperts, ranks)[rank]?.count ?? 0) * expert;
+  return (config.numExperts * expert * (splitWidth(config, ranks)[rank]?.count ?? 0)) / config.moeIntermediateSize;
+}
+
+/** A pass under way. */
+interface Lane {
+  readonly pass: number;
+  readonly joint: JointPass;
+  frontier: Frontier;
+}
+
+/** Adds what one layer of the passes of a round does. */
+function addLayer(steps: Steps, lanes: readonly Lane[], layer: number, own: readonly OwnExperts[]): void {
+  const ready = own.map((experts) => experts.ready({ pass: (lanes[0] as Lane).pass, layer }));
+  for (const lane of lanes) {
+    const place = { pass: lane.pass, layer };
+    lane.frontier = lane.frontier.map((after, rank) => [...after, ...(ready[rank] ?? [])]);
+    for (const stage of lane.joint.stages(layer)) lane.frontier = addStage(steps, stage, lane.frontier, place);
+  }
+  for (const [rank, experts] of own.entries()) experts.done(layer, lanes.flatMap(({ frontier }) => frontier[rank] ?? []));
+}
+
 /** Adds all steps of the run. */
 export function addExchanging(steps: Steps, shape: RunShape): void {
   const { config, ranks, inFlight = passShapeOf(shape).inFlight } = shape;
-  const ends: number[][] = [];
-  for (const [pass, parts] of jointPassesOf(shape).entries()) {
-    const joint = new JointPass(shape, parts);
-    const begin = ends[pass - inFlight] ?? [];
-    let frontier: Frontier = Array.from({ length: ranks }, () => begin);
+  const moe = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
+  const offload = offloadLayers(shape) > 0;
+  const own = offload ? Array.from({ length: ranks }, (_, rank) => new OwnExperts(steps, shape, rank, ownLayerBytes(shape, rank), moe)) : [];
+  const passes = jointPassesOf(shape);
+  const together = offload ? inFlight : 1;
+  const ends: Frontier[] = [];
+  for (let first = 0; first < passes.length; first += together) {
+    const lanes = passes.slice(first, first + together).map((parts, i): Lane => {
+      const begin = [...new Set(ends[first + i - inFlight]?.flat() ?? [])];
+      return { pass: first + i, joint: new JointPass(shape, parts), frontier: Array.from({ length: ranks }, () => begin) };
+    });
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-      for (const stage of joint.stages(layer)) frontier = addStage(steps, stage, frontier, { pass, layer });
+      if (offload && layer === moe[0]) beginRound(lanes, ends.slice(Math.max(0, first - together)));
+      addLayer(steps, lanes, layer, own);
     }
-    frontier = addStage(steps, joint.head(), frontier, { pass, layer: config.numHiddenLayers });
-    ends.push([...new Set(frontier.flat())]);
+    for (const { joint, pass, frontier } of lanes) ends.push(addStage(steps, joint.head(), frontier, { pass, layer: null }));
   }
+  for (const experts of own) experts.ahead(passes.length);
 }
 
+/** A rank's passes wait at their first MoE layer until those of the round before have ended there. */
+function beginRound(lanes: readonly Lane[], before: readonly Frontier[]): void {
+  for (const lane of lanes) lane.frontier = lane.frontier.map((after, rank) => [...after, ...before.flatMap((ended) => ended[rank] ?? [])]);
+}

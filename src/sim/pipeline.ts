@@ -4,14 +4,17 @@
  *     start of pass m on stage s = max(end of pass m - 1 on s, arrival of m's rows from s - 1)
  *
  * With M equal passes on P equal stages and a fast link, (P - 1) / (M + P - 1) of the time of every device is a bubble.
+ *
+ * With offload the experts of a stage come from its host memory layer by layer, in every pass anew.
  */
-import { layerFlops } from '../model/flops.ts';
+import { layerExpertBytes, layerFlops } from '../model/flops.ts';
 import { splitLayers, type IndexRange } from '../model/shard.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { packetBytes } from './collectives.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
 import type { RunShape } from './run-shape.ts';
-import type { Steps } from './schedule.ts';
+import type { ComputePart, Steps } from './schedule.ts';
+import { offloadLayers, OwnExperts } from './slot-feed.ts';
 import { totalOf, Work } from './work.ts';
 
 /** Tokens of the sequence by which layers are weighed against each other when they are split. */
@@ -24,21 +27,56 @@ export function pipelineStages(config: ModelConfig, ranks: number): IndexRange[]
   return splitLayers(config.layerIsMoe.map((_, layer) => cost(layer)), ranks);
 }
 
+/** One rank's layers. */
+class StageRank {
+  readonly #own: OwnExperts | null;
+  /** The last step of the pass before. */
+  #last: number[] = [];
+
+  constructor(private readonly steps: Steps, shape: RunShape, private readonly rank: number, { first, count }: IndexRange) {
+    const { config, weightBytes } = shape;
+    const moe = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe && layer >= first && layer < first + count ? [layer] : []));
+    this.#own = offloadLayers(shape) === 0 ? null : new OwnExperts(steps, shape, rank, layerExpertBytes(config, weightBytes), moe);
+  }
+
+  /** Adds a pass. @returns its last step */
+  pass(pass: number, parts: readonly ComputePart[], after: readonly number[]): number {
+    const layer = parts[0]?.layer ?? null;
+    if (this.#own === null) return this.steps.compute(this.rank, parts.reduce((sum, { flops }) => sum + flops, 0), after, { pass, layer, parts });
+    this.#last = [...after, ...this.#last];
+    for (const part of parts) this.#layer(this.#own, pass, part);
+    return this.#last[0] as number;
+  }
+
+  #layer(own: OwnExperts, pass: number, part: ComputePart): void {
+    const place = { pass, layer: part.layer };
+    this.#last = [this.steps.compute(this.rank, part.flops, [...this.#last, ...own.ready(place)], place)];
+    own.done(part.layer, this.#last);
+  }
+
+  ahead(pass: number): void {
+    this.#own?.ahead(pass);
+  }
+}
+
 /** Adds all steps of the run. */
 export function addPipeline(steps: Steps, shape: RunShape): void {
   const { config, ranks, wire, candidates, inFlight = passShapeOf(shape).inFlight } = shape;
-  const stages = pipelineStages(config, ranks);
+  const stages = pipelineStages(config, ranks).map((layers, rank) => ({ layers, rank, of: new StageRank(steps, shape, rank, layers) }));
+  const passes = jointPassesOf(shape);
   const ends: number[] = [];
-  for (const [pass, parts] of jointPassesOf(shape).entries()) {
+  for (const [pass, parts] of passes.entries()) {
     const work = new Work(config, parts.flat());
     const free = ends[pass - inFlight];
     let after = free === undefined ? [] : [free];
-    for (const [rank, { first, count }] of stages.entries()) {
-      if (rank > 0) after = [steps.message(rank - 1, rank, work.tokens * packetBytes(config.hiddenSize, wire, 0), after, { pass, layer: first })];
-      let flops = rank === ranks - 1 ? work.headFlops(candidates) : 0;
-      for (let layer = first; layer < first + count; layer++) flops += totalOf(work.flops(layer));
-      after = [steps.compute(rank, flops, after, { pass, layer: first })];
+    for (const { layers: { first, count }, rank, of } of stages) {
+      const place = { pass, layer: first, exchange: 'stage' as const };
+      if (rank > 0) after = [steps.message(rank - 1, rank, work.tokens * packetBytes(config.hiddenSize, wire, 0), after, place)];
+      const todo = Array.from({ length: count }, (_, i): ComputePart => ({ layer: first + i, flops: totalOf(work.flops(first + i)) }));
+      if (rank === ranks - 1) todo.push({ layer: null, flops: work.headFlops(candidates) });
+      after = [of.pass(pass, todo, after)];
     }
     ends.push(after[0] as number);
   }
+  for (const { of } of stages) of.ahead(passes.length);
 }

@@ -47,6 +47,13 @@ export interface RunShape {
   readonly dispatch: Dispatch;
   /** `asyncep`: layers that a gather may run ahead of compute (2, as in the stream of slots; 1 is the paper's double buffer). */
   readonly depth?: number;
+  /**
+   * Own experts stay in host memory, and a rank's device holds the first MoE layer and so many layers ahead of the one that computes; 0, as
+   * by default: they are on the device.
+   */
+  readonly offload?: { readonly layers: number };
+  /** From a rank's host memory to its device, each rank by itself; no limit by default. */
+  readonly hostBytesPerSecond?: number;
   /** Passes under way at the same time, where all ranks take part in them; as the cluster has it by default. */
   readonly inFlight?: number;
   /** Share of all (token, expert) pairs that each rank's experts get; by the number of experts otherwise. */

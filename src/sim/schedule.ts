@@ -1,16 +1,40 @@
 /**
  * Steps of work on the channels of ranks, and when each of them runs: a small discrete-event simulation.
  *
- * Every rank has three channels: its device, and the two directions of its link. A step occupies its channels for `busyMs` and is over
+ * Every rank has four channels: its device, the two directions of its link, and the way from host memory to the device. A step occupies its channels for `busyMs` and is over
  * `delayMs` later (the latency of a message, during which the link is free for the next one). It begins as soon as everything that it
  * comes after is over and its channels are free; of several that could begin, the one that waits longest goes first.
  */
 
-export type ChannelKind = 'device' | 'send' | 'receive';
+export type ChannelKind = 'device' | 'send' | 'receive' | 'host';
 
-export interface Step {
-  /** A `read` is a message that the receiver fetches; the sender takes no part in it. */
-  readonly kind: 'compute' | 'message' | 'read';
+/** What a message is for, in the words of the engine's exchanges; `stage`: rows from one stage of a pipeline to the next. */
+export type ExchangeKind = 'all-gather' | 'reduce-scatter' | 'dispatch' | 'combine' | 'stage';
+
+/** A part of a compute step. */
+export interface ComputePart {
+  /** null: the head. */
+  readonly layer: number | null;
+  readonly flops: number;
+}
+
+/** What a step belongs to. */
+export interface StepPlace {
+  readonly pass: number;
+  /** null: the head. */
+  readonly layer: number | null;
+  /** Of a message. */
+  readonly exchange?: ExchangeKind;
+  /** What a compute step does, in order, where that is more than one thing. */
+  readonly parts?: readonly ComputePart[];
+}
+
+export interface Step extends StepPlace {
+  /**
+   * A `read` is a message that the receiver fetches; the sender takes no part in it. A `load` brings bytes from a rank's host memory to its
+   * device.
+   */
+  readonly kind: 'compute' | 'message' | 'read' | 'load';
   /** Whose device computes, or whose bytes travel. */
   readonly rank: number;
   /** Who receives. */
@@ -22,16 +46,9 @@ export interface Step {
   readonly after: readonly number[];
   readonly bytes: number;
   readonly flops: number;
-  readonly pass: number;
-  readonly layer: number;
 }
 
-export interface StepPlace {
-  readonly pass: number;
-  readonly layer: number;
-}
-
-const KINDS: readonly ChannelKind[] = ['device', 'send', 'receive'];
+const KINDS: readonly ChannelKind[] = ['device', 'send', 'receive', 'host'];
 const channelOf = (rank: number, kind: ChannelKind): number => rank * KINDS.length + KINDS.indexOf(kind);
 
 /** What steps cost. */
@@ -41,6 +58,8 @@ export interface Rates {
   /** Of a rank's link in each direction; Infinity: no limit. */
   readonly bytesPerSecond: number;
   readonly latencyMs: number;
+  /** From a rank's host memory to its device; no limit by default. */
+  readonly hostBytesPerSecond?: number;
 }
 
 /** Collects steps; the result of each call is the step's index, for others to come after. */
@@ -62,6 +81,12 @@ export class Steps {
   /** A read of bytes that lie ready at a peer: occupies the reader's link only. */
   read(peer: number, reader: number, bytes: number, after: readonly number[], place: StepPlace): number {
     return this.#transfer('read', peer, reader, bytes, [channelOf(reader, 'receive')], after, place);
+  }
+
+  /** Bytes that a rank's device takes from host memory. */
+  load(rank: number, bytes: number, after: readonly number[], place: StepPlace): number {
+    const busyMs = (bytes / (this.rates.hostBytesPerSecond ?? Infinity)) * 1000;
+    return this.#add({ kind: 'load', rank, to: rank, channels: [channelOf(rank, 'host')], busyMs, delayMs: 0, after, bytes, flops: 0, ...place });
   }
 
   #transfer(kind: 'message' | 'read', rank: number, to: number, bytes: number, channels: readonly number[], after: readonly number[], place: StepPlace): number {

@@ -5,15 +5,17 @@
  * as soon as layer p - 1 - depth has been computed: its slot is free by then, and the reads run beside the layers between. The first
  * `depth` layers of a run were read when the run before ended, and so does this one read for the next; a run's bytes are complete, but
  * nobody waits for the last of them. `sync` reads when the layer before has been computed, and computes when all is there.
+ *
+ * With offload the own part of a layer comes from host memory, beside what comes from the peers: a layer's bytes take as long as the slower of both
+ * (paper section 2, mode 3), and a world of one streams everything (mode 1).
  */
 import { partitionExperts } from '../collective/partition.ts';
 import { expertWeightBytes } from '../model/flops.ts';
 import { batchesOf, takenInTurn } from './passes.ts';
 import type { RunShape } from './run-shape.ts';
 import type { Steps, StepPlace } from './schedule.ts';
+import { feedShapes, offloadLayers, SlotFeed } from './slot-feed.ts';
 import { totalOf, Work } from './work.ts';
-
-const DEFAULT_DEPTH = 2;
 
 /** Bytes that a rank reads of each peer's shard, of one layer; nothing of its own. */
 export function gatherBytes({ config, ranks, weightBytes }: Pick<RunShape, 'config' | 'ranks' | 'weightBytes'>, rank: number): number[] {
@@ -21,57 +23,65 @@ export function gatherBytes({ config, ranks, weightBytes }: Pick<RunShape, 'conf
   return partitionExperts(config.numExperts, ranks).map(({ count }, peer) => (peer === rank ? 0 : count * expert));
 }
 
+/** Bytes of the own shard, of one layer, that come from host memory. */
+function loadBytes(shape: RunShape, rank: number): number {
+  if (offloadLayers(shape) === 0) return 0;
+  const { config, ranks, weightBytes } = shape;
+  return (partitionExperts(config.numExperts, ranks)[rank]?.count ?? 0) * expertWeightBytes(config, weightBytes);
+}
+
 /** One rank's way through its passes. */
 class RankStream {
-  #position = 0;
   #last: number[] = [];
   /** The compute of each streamed layer so far. */
-  readonly #computed: number[] = [];
-  readonly #bytes: readonly number[];
-  readonly #firstMoe: number;
+  readonly #computed: number[][] = [];
+  readonly #streamed: readonly number[];
+  /** Of one layer, from each peer and from host memory. */
+  readonly #readBytes: readonly number[];
+  readonly #loadBytes: number;
+  readonly #reads: SlotFeed;
+  readonly #loads: SlotFeed;
 
   constructor(private readonly steps: Steps, private readonly shape: RunShape, private readonly rank: number) {
-    this.#bytes = gatherBytes(shape, rank);
-    this.#firstMoe = shape.config.layerIsMoe.indexOf(true);
-  }
-
-  get #depth(): number {
-    return this.shape.depth ?? DEFAULT_DEPTH;
-  }
-
-  isStreamed(layer: number): boolean {
-    return this.shape.strategy !== 'resident' && this.shape.ranks > 1 && this.shape.config.layerIsMoe[layer] === true && layer !== this.#firstMoe;
+    [this.#readBytes, this.#loadBytes] = [gatherBytes(shape, rank), loadBytes(shape, rank)];
+    const [, ...streamed] = shape.config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
+    const moves = shape.strategy !== 'resident' && (shape.ranks > 1 || offloadLayers(shape) > 0);
+    this.#streamed = moves ? streamed : [];
+    const { reads, loads } = feedShapes(shape, streamed);
+    this.#reads = new SlotFeed(reads, (after, place) => this.#read(after, place));
+    this.#loads = new SlotFeed(loads, (after, place) => this.#load(after, place));
   }
 
   #read(after: readonly number[], place: StepPlace): number[] {
-    return this.#bytes.flatMap((bytes, peer) => (bytes === 0 ? [] : [this.steps.read(peer, this.rank, bytes, after, place)]));
+    return this.#readBytes.flatMap((bytes, peer) => (bytes === 0 ? [] : [this.steps.read(peer, this.rank, bytes, after, place)]));
+  }
+
+  #load(after: readonly number[], place: StepPlace): number[] {
+    return this.#loadBytes === 0 ? [] : [this.steps.load(this.rank, this.#loadBytes, after, place)];
   }
 
   /** What the compute of the next streamed layer waits for. */
   #gather(place: StepPlace): number[] {
-    const position = this.#position++;
-    if (this.shape.strategy === 'sync') return this.#read(this.#last, place);
-    if (position < this.#depth) return [];
-    return this.#read(this.#freedBy(position), place);
+    if (this.shape.strategy === 'sync') return [...this.#read(this.#last, place), ...this.#load(this.#last, place)];
+    return [...this.#reads.next(this.#computed, place), ...this.#loads.next(this.#computed, place)];
   }
 
-  #freedBy(position: number): number[] {
-    const layer = this.#computed[position - 1 - this.#depth];
-    return layer === undefined ? [] : [layer];
-  }
-
-  layer(flops: number, place: StepPlace): void {
-    const streamed = this.isStreamed(place.layer);
+  /** @param head FLOPs of the head behind it */
+  layer(pass: number, layer: number, flops: number, head: number): void {
+    const place = { pass, layer };
+    const streamed = this.#streamed.includes(layer);
     const gathered = streamed ? this.#gather(place) : [];
-    const done = this.steps.compute(this.rank, flops, [...this.#last, ...gathered], place);
-    if (streamed) this.#computed.push(done);
+    const parts = head === 0 ? undefined : [{ layer, flops }, { layer: null, flops: head }];
+    const done = this.steps.compute(this.rank, flops + head, [...this.#last, ...gathered], { ...place, ...(parts && { parts }) });
+    if (streamed) this.#computed.push([done]);
     this.#last = [done];
   }
 
-  /** AsyncEP's reads for the run after this one. */
-  readAhead(place: StepPlace): void {
+  /** AsyncEP's transfers for the run after this one. @param pass the first one of that */
+  readAhead(pass: number): void {
     if (this.shape.strategy !== 'asyncep') return;
-    for (let ahead = 0; ahead < Math.min(this.#depth, this.#computed.length); ahead++) this.#read(this.#freedBy(this.#position++), place);
+    const placeOf = (position: number): StepPlace => ({ pass, layer: this.#streamed[position % this.#streamed.length] as number });
+    for (const feed of [this.#reads, this.#loads]) feed.ahead(this.#computed, placeOf);
   }
 }
 
@@ -86,9 +96,9 @@ export function addStreaming(steps: Steps, shape: RunShape): void {
     for (const [pass, batch] of batches.entries()) {
       const work = new Work(config, batch);
       for (let layer = 0; layer <= last; layer++) {
-        stream.layer(totalOf(work.flops(layer)) + (layer === last ? work.headFlops(candidates) : 0), { pass, layer });
+        stream.layer(pass, layer, totalOf(work.flops(layer)), layer === last ? work.headFlops(candidates) : 0);
       }
     }
-    stream.readAhead({ pass: batches.length, layer: 0 });
+    stream.readAhead(batches.length);
   }
 }

@@ -6,6 +6,8 @@ export interface RankSummary {
   readonly flops: number;
   readonly sentBytes: number;
   readonly receivedBytes: number;
+  /** From host memory to the device; they do not travel over a link. */
+  readonly loadedBytes: number;
   readonly computeMs: number;
   /** Time in which at least one transfer of this rank was under way. */
   readonly transferMs: number;
@@ -46,17 +48,21 @@ function common(a: readonly Interval[], b: readonly Interval[]): number {
 export function summarize({ steps, startMs, endMs, wallMs }: Schedule, ranks: number): RankSummary[] {
   const computing: Interval[][] = Array.from({ length: ranks }, () => []);
   const moving: Interval[][] = Array.from({ length: ranks }, () => []);
-  const totals = Array.from({ length: ranks }, () => ({ flops: 0, sentBytes: 0, receivedBytes: 0 }));
+  const totals = Array.from({ length: ranks }, () => ({ flops: 0, sentBytes: 0, receivedBytes: 0, loadedBytes: 0 }));
   for (const [index, step] of steps.entries()) {
     const interval: Interval = [startMs[index] as number, endMs[index] as number];
     const { rank, to, flops, bytes } = step;
     const [own, other] = [totals[rank], totals[to]];
     if (own === undefined || other === undefined) continue;
     if (step.kind === 'compute') computing[rank]?.push(interval);
-    else for (const end of step.kind === 'read' ? [to] : [rank, to]) moving[end]?.push(interval);
+    else for (const end of step.kind === 'message' ? [rank, to] : [to]) moving[end]?.push(interval);
     own.flops += flops;
-    own.sentBytes += bytes;
-    other.receivedBytes += bytes;
+    if (step.kind === 'load') {
+      own.loadedBytes += bytes;
+    } else {
+      own.sentBytes += bytes;
+      other.receivedBytes += bytes;
+    }
   }
   return totals.map((total, rank) => {
     const [device, link] = [union(computing[rank] as Interval[]), union(moving[rank] as Interval[])];

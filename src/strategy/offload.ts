@@ -14,7 +14,7 @@ import { settingsOf, type ExpertPlan, type StreamContext } from './context.ts';
 export const offloads = (context: Pick<StreamContext, 'settings'>): boolean => settingsOf(context).offloadLayers > 0;
 
 /** Complete layers that the window holds ahead of the one that computes: what was asked for, but no more than travel. */
-const layersAhead = (context: Pick<StreamContext, 'settings'>, { streamedLayers }: ExpertPlan): number =>
+const layersAhead = (context: Pick<StreamContext, 'settings'>, { streamedLayers }: Pick<ExpertPlan, 'streamedLayers'>): number =>
   Math.min(settingsOf(context).offloadLayers, streamedLayers.length);
 
 /** What `asyncep` makes of the settings. */
@@ -27,7 +27,7 @@ export interface AheadShape {
  * Slots and lead of `asyncep`. Offloading k layers takes k + 1 slots, and a lead of at least k, or the slots ahead would stand empty; a lead
  * beyond that is what waits in staging for a slot, as it is without offload.
  */
-export function aheadShape(context: Pick<StreamContext, 'settings'>, plan: ExpertPlan): AheadShape {
+export function aheadShape(context: Pick<StreamContext, 'settings'>, plan: Pick<ExpertPlan, 'streamedLayers'>): AheadShape {
   const depth = Math.max(1, settingsOf(context).depth);
   if (!offloads(context)) return { slots: 2, depth };
   const ahead = layersAhead(context, plan);

@@ -74,7 +74,7 @@ describe('its summary', () => {
     steps.compute(0, 10, [first, late], AT); // 50..60
     steps.compute(1, 80, [], AT);
     const [zero, one] = summarize(simulate(steps.list), 2);
-    expect(zero).toEqual({ rank: 0, flops: 40, sentBytes: 0, receivedBytes: 50, computeMs: 40, transferMs: 50, exposedMs: 20, idleMs: 20 });
-    expect(one).toEqual({ rank: 1, flops: 80, sentBytes: 50, receivedBytes: 0, computeMs: 80, transferMs: 50, exposedMs: 0, idleMs: 0 });
+    expect(zero).toEqual({ rank: 0, flops: 40, sentBytes: 0, receivedBytes: 50, loadedBytes: 0, computeMs: 40, transferMs: 50, exposedMs: 20, idleMs: 20 });
+    expect(one).toEqual({ rank: 1, flops: 80, sentBytes: 50, receivedBytes: 0, loadedBytes: 0, computeMs: 80, transferMs: 50, exposedMs: 0, idleMs: 0 });
   });
 });
