@@ -5,7 +5,8 @@
  *      in process  template and tokens as the operation makes them, `Service.submit`, softmax; `--connections` at a time
  *      over HTTP   one POST /v1/classify for each mail, by a client in a process of its own, `--connections` kept alive
  *    Engines run with `--kv layer`, without a cache of prefixes, so that every repetition is the same work, and with short passes: at the end of a repetition one rank waits
- *    for the other's last pass. Overhead = time over HTTP / time in process - 1, within a round; who begins changes from round to round. Answers of both must be equal
+ *    for the other's last pass. Overhead by CPU time is that of ranks, server and client: what a quiet machine with software adapters, whose cores all of them share, would take
+ *    longer. By wall time it is at the mercy of what else runs. Either is time over HTTP / time in process - 1, within a round; who begins changes from round to round. Answers of both must be equal
  *    to the last bit.
  * 2. The server before engines that answer at once: requests a second, and CPU time of the process with the server and of the client. Mails cost their template and
  *    tokens; "token ids" (POST /v1/score with 16 of them) nearly nothing but HTTP. In process: the same requests without HTTP.
@@ -27,6 +28,7 @@ import { instantPool } from './serving/instant-pool.ts';
 import type { Load, Loaded } from './serving/load-client.ts';
 import { readMails, SERVED } from './serving/mails.ts';
 import { inProcess, listen, overHttp, type Question, type Took } from './serving/sides.ts';
+import { processCpuMs } from './serving/process-cpu.ts';
 import { printWhere } from './serving/where.ts';
 
 const { values: flags } = parseArgs({
@@ -51,7 +53,7 @@ const percent = ({ median, min, max }: Spread): string => {
   const [middle, least, most] = [median, min, max].map((value) => (100 * value).toFixed(1));
   return `${middle} % [${least}..${most}]`;
 };
-const perRequest = (runs: readonly Took[], count: number, key: 'cpuMs' | 'clientCpuMs'): string => showSpread(spread(runs.map((run) => run[key] / count)));
+const perRequest = <Key extends string>(runs: readonly Readonly<Record<Key, number>>[], count: number, key: Key): string => showSpread(spread(runs.map((run) => run[key] / count)));
 const perPass = (runs: readonly Counted[]): string => showSpread(spread(runs.map(({ mailsPerPass }) => mailsPerPass)));
 const rate = (runs: readonly Took[], count: number): string => showSpread(spread(runs.map(({ wallMs }) => (1000 * count) / wallMs)));
 
@@ -63,14 +65,22 @@ const printRows = (head: readonly string[], rows: readonly (readonly string[])[]
 
 interface Counted extends Took {
   readonly mailsPerPass: number;
+  /** Of the engines' processes. */
+  readonly ranksCpuMs: number;
 }
 
 async function counted(service: Service, run: () => Promise<Took>): Promise<Counted> {
-  const passes = (): number => service.snapshot().engines.reduce((sum, engine) => sum + engine.passes, 0);
-  const before = passes();
+  const count = (): { passes: number; cpuMs: number } => {
+    const { engines } = service.snapshot();
+    return { passes: engines.reduce((sum, { passes }) => sum + passes, 0), cpuMs: engines.reduce((sum, { info }) => sum + processCpuMs(info.pid), 0) };
+  };
+  const before = count();
   const took = await run();
-  return { ...took, mailsPerPass: mailCount / (passes() - before) };
+  const { passes, cpuMs } = count();
+  return { ...took, mailsPerPass: mailCount / (passes - before.passes), ranksCpuMs: cpuMs - before.cpuMs };
 }
+
+const allCpuMs = ({ cpuMs, clientCpuMs, ranksCpuMs }: Counted): number => cpuMs + clientCpuMs + ranksCpuMs;
 
 async function overhead(client: Child<Load, Loaded>, serveFlags: ServeFlags): Promise<void> {
   const chosen = await chooseModel(serveFlags);
@@ -91,11 +101,12 @@ async function overhead(client: Child<Load, Loaded>, serveFlags: ServeFlags): Pr
       remote.push(there);
     }
     console.log(`\n1. ${mailCount} mails, ${connections} at a time, ${repetitions} rounds; asyncep on ${ranks} ranks of ${pool.engines[0]?.adapter}, --kv layer, --batch-tokens ${batchTokens}; ${saturation.arithmetic}`);
-    printRows(['', 'mails/s', 'mails a pass', 'server CPU ms/mail', 'client CPU ms/mail'], [
-      ['in process', rate(local, mailCount), perPass(local), perRequest(local, mailCount, 'cpuMs'), ''],
-      ['over HTTP', rate(remote, mailCount), perPass(remote), perRequest(remote, mailCount, 'cpuMs'), perRequest(remote, mailCount, 'clientCpuMs')],
+    printRows(['', 'mails/s', 'mails a pass', 'ranks CPU ms/mail', 'server CPU ms/mail', 'client CPU ms/mail'], [
+      ['in process', rate(local, mailCount), perPass(local), perRequest(local, mailCount, 'ranksCpuMs'), perRequest(local, mailCount, 'cpuMs'), ''],
+      ['over HTTP', rate(remote, mailCount), perPass(remote), perRequest(remote, mailCount, 'ranksCpuMs'), perRequest(remote, mailCount, 'cpuMs'), perRequest(remote, mailCount, 'clientCpuMs')],
     ]);
-    console.log(`overhead of HTTP: ${percent(spread(remote.map(({ wallMs }, i) => wallMs / local[i]!.wallMs - 1)))}`);
+    const overheads = (of: (run: Counted) => number): string => percent(spread(remote.map((run, i) => of(run) / of(local[i]!) - 1)));
+    console.log(`overhead of HTTP, by CPU time of ranks, server and client: ${overheads(allCpuMs)}; without the client: ${overheads((run) => allCpuMs(run) - run.clientCpuMs)}; by wall time: ${overheads(({ wallMs }) => wallMs)}`);
     console.log('answers over HTTP and in process are equal to the last bit');
   } finally {
     await listener.close();

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { WebSocket } from 'ws';
 import { segmentFolder } from '../../src/collective/segment-files.ts';
 
 export class ServedProcess {
@@ -10,6 +11,9 @@ export class ServedProcess {
   readonly ended: Promise<number | null>;
   /** Of itself and of every rank that was ever seen. */
   readonly pidsSeen = new Set<number>();
+
+  #debugger: WebSocket | null = null;
+  #asked = 0;
 
   private constructor(private readonly process: ChildProcess) {
     this.ended = once(process, 'exit').then(([code]) => code as number | null);
@@ -20,11 +24,11 @@ export class ServedProcess {
 
   /** @returns when it listens */
   static async start(flags: readonly string[]): Promise<{ server: ServedProcess; url: string }> {
-    const server = new ServedProcess(spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'serve', ...flags, '--port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] }));
+    const server = new ServedProcess(spawn(process.execPath, ['--inspect=127.0.0.1:0', '--import', 'tsx', 'src/cli/main.ts', 'serve', ...flags, '--port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] }));
     const listening = new Promise<string>((resolve) => {
       const read = (chunk: Buffer): void => {
         server.said += String(chunk);
-        const url = /listening on (\S+)\n/.exec(server.said)?.[1];
+        const url = /^listening on (http\S+)\n/m.exec(server.said)?.[1];
         if (url !== undefined) resolve(url);
       };
       server.process.stdout?.on('data', read);
@@ -32,7 +36,34 @@ export class ServedProcess {
     });
     const ended = server.ended.then((code) => { throw new Error(`asyncep serve ended with ${code}: ${server.said}`); });
     ended.catch(() => undefined);
-    return { server, url: await Promise.race([listening, ended]) };
+    const url = await Promise.race([listening, ended]);
+    server.#debugger = new WebSocket(/Debugger listening on (\S+)/.exec(server.said)![1]!);
+    await once(server.#debugger, 'open');
+    server.said = server.said.replaceAll(/^(Debugger listening|For help, see|Debugger attached).*\n/gm, '');
+    return { server, url };
+  }
+
+  /** MiB of the heap that are in use after a collection of everything that is not. */
+  async liveHeapMib(): Promise<number> {
+    await this.#command('HeapProfiler.collectGarbage');
+    return ((await this.#command('Runtime.getHeapUsage')) as { usedSize: number }).usedSize / 2 ** 20;
+  }
+
+  /** Of the debugger's protocol. */
+  #command(method: string): Promise<unknown> {
+    const id = ++this.#asked;
+    const socket = this.#debugger!;
+    return new Promise((resolve, reject) => {
+      const read = (data: Buffer): void => {
+        const answer = JSON.parse(String(data)) as { id?: number; result?: unknown; error?: unknown };
+        if (answer.id !== id) return;
+        socket.off('message', read);
+        if (answer.error === undefined) resolve(answer.result);
+        else reject(new Error(`${method}: ${JSON.stringify(answer.error)}`));
+      };
+      socket.on('message', read);
+      socket.send(JSON.stringify({ id, method }));
+    });
   }
 
   get pid(): number {
@@ -60,7 +91,9 @@ export class ServedProcess {
     return [...processes, ...segments];
   }
 
+  /** Closes the debugger, too: a process waits for it at its end. */
   terminate(): void {
+    this.#debugger?.terminate();
     this.process.kill('SIGTERM');
   }
 }

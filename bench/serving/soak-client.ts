@@ -71,7 +71,7 @@ answerParent(async (order: Order): Promise<Tally | null> => {
 
 class Clients {
   readonly #url: URL;
-  readonly #agents = { questions: new Agent({ keepAlive: true }), nonsense: new Agent({ keepAlive: true }), leaves: new Agent({ keepAlive: false }) };
+  readonly #agents = { questions: new Agent({ keepAlive: true, maxFreeSockets: Infinity }), nonsense: new Agent({ keepAlive: true, maxFreeSockets: Infinity }), leaves: new Agent({ keepAlive: false }) };
   #mails: Question[] = [];
   #examples: Question[] = [];
   #draw: ReturnType<typeof malformedRequests> = malformedRequests({});

@@ -9,6 +9,7 @@ export interface Sample {
   readonly rssMib: number;
   /** Open files, sockets among them. */
   readonly files: number;
+  /** After a collection, see {@link ServedProcess.liveHeapMib}. */
   readonly heapMib: number;
   /** What keeps the event loop going: sockets, timers and so on. */
   readonly resources: number;
@@ -27,11 +28,12 @@ export async function scrape(url: string): Promise<(name: string, labels?: strin
 }
 
 export async function sample(server: ServedProcess, url: string, seconds: number): Promise<Sample> {
-  const { rssMib, files } = server.usage();
   const value = await scrape(url);
+  const heapMib = await server.liveHeapMib();
+  const { rssMib, files } = server.usage();
   server.ranks();
   return {
-    seconds, rssMib, files, heapMib: value('nodejs_heap_size_used_bytes') / 2 ** 20, resources: value('nodejs_active_resources_total'),
+    seconds, rssMib, files, heapMib, resources: value('nodejs_active_resources_total'),
     lagMs: value('nodejs_eventloop_lag_p99_seconds') * 1000, ready: value('asyncep_engine_ready'), accepted: value('asyncep_accepted_requests_total'), restarts: value('asyncep_engine_restarts_total'),
   };
 }
@@ -62,21 +64,14 @@ export async function strike(server: ServedProcess, seed: number, startMs: numbe
   }
 }
 
-/** Change in a minute of the line with the least squares. */
-export function slopePerMinute(samples: readonly Sample[], of: (sample: Sample) => number): number {
+/** Change in a minute of the line with the least squares, and the standard error of it. */
+export function slopePerMinute(samples: readonly Sample[], of: (sample: Sample) => number): { slope: number; error: number } {
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const [x, y] = [mean(samples.map(({ seconds }) => seconds)), mean(samples.map(of))];
-  const covariance = mean(samples.map((each) => (each.seconds - x) * (of(each) - y)));
-  return (60 * covariance) / mean(samples.map(({ seconds }) => (seconds - x) ** 2));
-}
-
-/** The least of each stretch of so many seconds: of a heap, what is left after garbage was collected. */
-export function floors(samples: readonly Sample[], of: (sample: Sample) => number, stretchSeconds: number): Sample[] {
-  const stretches = new Map<number, Sample>();
-  for (const each of samples) {
-    const key = Math.floor(each.seconds / stretchSeconds);
-    const least = stretches.get(key);
-    if (least === undefined || of(each) < of(least)) stretches.set(key, each);
-  }
-  return [...stretches.values()];
+  const minutes = samples.map(({ seconds }) => seconds / 60);
+  const values = samples.map(of);
+  const [x, y] = [mean(minutes), mean(values)];
+  const spread = mean(minutes.map((minute) => (minute - x) ** 2));
+  const slope = mean(minutes.map((minute, i) => (minute - x) * (values[i]! - y))) / spread;
+  const residual = mean(minutes.map((minute, i) => (values[i]! - y - slope * (minute - x)) ** 2));
+  return { slope, error: Math.sqrt(residual / spread / Math.max(1, samples.length - 2)) };
 }
