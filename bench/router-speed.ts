@@ -7,6 +7,7 @@
  *             match, and its batch leaves (every request saturates)
  *   answered  `finished` without cache events, before the next decision: the promises are taken back
  *   hashing   what comes before a decision: the hashes of the prompt's blocks
+ * With `--queue` so many requests wait, and a decision is `add` of one and the round in which another leaves.
  * Decisions follow one another, as in a burst; with half a millisecond of other work in between, which takes the table out of the processor's caches, one
  * takes about twice as long.
  */
@@ -15,7 +16,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { blockHashes } from '../src/engine/prefix/block-hash.ts';
 import { createScheduler } from '../src/serving/scheduler.ts';
-import type { Routable, Scheduler } from '../src/serving/scheduling.ts';
+import { SCHEDULERS, type Routable, type ScheduledBatch, type Scheduler } from '../src/serving/scheduling.ts';
 import { hashWords } from '../src/sim/random.ts';
 
 const { values: flags } = parseArgs({
@@ -24,12 +25,16 @@ const { values: flags } = parseArgs({
     engines: { type: 'string', default: '8' },
     tokens: { type: 'string', default: '4096' },
     requests: { type: 'string', default: '5000' },
+    kind: { type: 'string', default: 'prefix' },
+    queue: { type: 'string', default: '0' },
     help: { type: 'boolean', default: false },
   },
 });
-const USAGE = 'npm run bench:router-speed -- [--blocks 1000000] [--engines 8] [--tokens 4096] [--requests 5000]';
+const USAGE = 'npm run bench:router-speed -- [--blocks 1000000] [--engines 8] [--tokens 4096] [--requests 5000] [--kind prefix|grouped] [--queue 0]';
+const queue = Number(flags.queue);
+const kind = SCHEDULERS.find((name) => name === flags.kind);
 const [blocks, engines, tokens, requests] = [flags.blocks, flags.engines, flags.tokens, flags.requests].map(Number) as [number, number, number, number];
-if (flags.help || ![blocks, engines, tokens, requests].every((value) => Number.isInteger(value) && value > 0)) {
+if (flags.help || ![blocks, engines, tokens, requests].every((value) => Number.isInteger(value) && value > 0) || !(Number.isInteger(queue) && queue >= 0) || kind === undefined) {
   console.log(USAGE);
   process.exit(flags.help ? 0 : 2);
 }
@@ -74,21 +79,28 @@ const timed = <T>(into: number[], run: () => T): T => {
 };
 
 const scheduler = createScheduler<Routable>({
-  kind: 'prefix', engines, threshold: 1, batchTokens: Infinity, batchBlocks: Infinity, maxWaitMs: 0, cacheBlocks: blocks, seed: 0,
+  kind, engines, threshold: 1, batchTokens: Infinity, batchBlocks: Infinity, maxWaitMs: 0, cacheBlocks: blocks, seed: 0,
 });
 fill(scheduler);
 const committed = Array.from({ length: engines }, (_, engine) => scheduler.load(engine).committedBlocks);
-const prepared = Array.from({ length: requests }, (_, i) => {
+const prepared = Array.from({ length: queue + requests }, (_, i) => {
   const name = NAMES[i % NAMES.length] as Case;
   const words = prompt(residentPrompts + i, CASES[name], hashWords(1, i) % Math.max(1, residentPrompts - 1));
   return { name, request: makeRequest(residentPrompts + i, timed(hashing, () => blockHashes(words))) };
 });
-for (const { name, request } of prepared) {
-  const batches = timed(samples[name].decision, () => {
+for (const { request } of prepared.slice(0, queue)) scheduler.add(request);
+const underWay: ScheduledBatch<Routable>[] = scheduler.round(0);
+const caseOf = ({ requests: [first] }: ScheduledBatch<Routable>): Case => prepared[(first as Routable).id - residentPrompts]?.name as Case;
+for (const { request } of prepared.slice(queue)) {
+  const answered = underWay.shift();
+  if (answered !== undefined) timed(samples[caseOf(answered)].answered, () => scheduler.finished(answered));
+  const took: number[] = [];
+  const batches = timed(took, () => {
     scheduler.add(request);
     return scheduler.round(0);
   });
-  for (const batch of batches) timed(samples[name].answered, () => scheduler.finished(batch));
+  if (batches[0] !== undefined) samples[caseOf(batches[0])].decision.push(...took);
+  underWay.push(...batches);
 }
 
 const quantile = (list: readonly number[], q: number): string => {
@@ -101,7 +113,7 @@ for (const name of NAMES) {
   table.push([name, quantile(decision, 0.5), quantile(decision, 0.99), quantile(answered, 0.5), quantile(answered, 0.99)]);
 }
 console.log(`date     ${new Date().toISOString().slice(0, 10)}`);
-console.log(`command  npm run bench:router-speed -- --blocks ${blocks} --engines ${engines} --tokens ${tokens} --requests ${requests}`);
+console.log(`command  npm run bench:router-speed -- --blocks ${blocks} --engines ${engines} --tokens ${tokens} --requests ${requests} --kind ${kind} --queue ${queue}`);
 console.log(`machine  ${cpus()[0]?.model.trim()} x ${cpus().length}; Node ${process.version}\n`);
 console.log(`${committed.reduce((sum, count) => sum + count, 0)} resident blocks on ${engines} engines (${Math.min(...committed)} to ${Math.max(...committed)}); prompts of ${tokens} tokens, ${promptBlocks} blocks`);
 console.log(table.toString());
