@@ -9,9 +9,10 @@
  *   is used up, the engine is open for the head of the queue again, in the same batch if that is below T.
  * - When the queue is empty and an engine is idle, all claims go back into the queue: nobody idles while there is work.
  *
- * Who waits for whom: a claim is made once, of those who wait at that moment, together with a head that is older than all of them. So a request is
- * overtaken by siblings of older requests alone, never by what comes later; and the head of the queue is routed at the latest when some engine has
- * computed its claim, CLAIM_BATCHES x T FLOPs and one request more. Requests without siblings are routed exactly as by `prefix`.
+ * Who waits for whom: a claim is made once, of those who wait at that moment, together with a head that is older than all of them. So who waits in the
+ * queue is overtaken by siblings of older requests alone, never by what comes later, and its head is routed at the latest when some engine is through
+ * with its claim: CLAIM_BATCHES x T FLOPs and one request more. Who is claimed waits for what is older in the claim. Requests without siblings are routed
+ * exactly as by `prefix`.
  */
 import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
 import type { EngineState } from './engine-state.ts';
