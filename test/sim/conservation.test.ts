@@ -109,52 +109,66 @@ function rowBytes(shape: RunShape): { sent: number[]; received: number[] } {
 const expertBytes = ({ config }: RunShape): number => 3 * config.hiddenSize * config.moeIntermediateSize * 2;
 const streamedLayers = ({ config }: RunShape): number => config.layerIsMoe.filter(Boolean).length - 1;
 
+/** Passes that each rank computes something of. */
+const passesOf = ({ ranks }: RunShape, steps: readonly Step[]): number[] =>
+  Array.from({ length: ranks }, (_, rank) => new Set(steps.flatMap((step) => (step.kind === 'compute' && step.rank === rank ? [step.pass] : []))).size);
+
+/** In each of its passes a rank reads what the others have of every layer but the first. */
+function weightBytes(shape: RunShape, passes: readonly number[]): { sent: number[]; received: number[] } {
+  const experts = shape.config.numExperts;
+  const own = split(experts, shape.ranks);
+  const read = passes.map((count) => (shape.strategy === 'resident' ? 0 : count * streamedLayers(shape) * expertBytes(shape)));
+  return {
+    received: own.map((count, rank) => (read[rank] as number) * (experts - count)),
+    sent: own.map((count, rank) => count * (sum(read) - (read[rank] as number))),
+  };
+}
+
+/** Bytes that each rank's device takes from host memory: own experts, or own columns of all, of every layer but the first that the rank has. */
+function hostBytes(shape: RunShape, steps: readonly Step[]): number[] {
+  const { strategy, ranks, offload, inFlight, config: { numExperts, moeIntermediateSize: width, layerIsMoe } } = shape;
+  const passes = passesOf(shape, steps);
+  return split(numExperts, ranks).map((owned, rank) => {
+    if ((offload?.layers ?? 0) === 0) return 0;
+    if (strategy === 'pp') {
+      const layers = new Set(steps.flatMap((step) => (step.kind === 'compute' && step.rank === rank ? [step.layer] : [])));
+      const moe = layerIsMoe.filter((isMoe, layer) => isMoe && layers.has(layer)).length;
+      return (passes[rank] as number) * Math.max(0, moe - 1) * numExperts * expertBytes(shape);
+    }
+    if (STRATEGY_KINDS[strategy] === 'streaming') return (passes[rank] as number) * streamedLayers(shape) * owned * expertBytes(shape);
+    const rounds = Math.ceil(jointPassesOf(shape).length / (inFlight ?? 2));
+    const part = strategy === 'ep' || strategy === 'tp-ep' ? owned : (numExperts * 8 * (split(width / 8, ranks)[rank] as number)) / width;
+    return rounds * streamedLayers(shape) * part * expertBytes(shape);
+  });
+}
+
 describe.each(SIM_STRATEGIES)('%s', (strategy) => {
   const kind = STRATEGY_KINDS[strategy];
 
   it('moves as many bytes between ranks as the formulas say', () => {
     fc.assert(fc.property(runs(strategy), (shape) => {
       const { ranks, schedule: { steps } } = predictRun(shape);
-      if (kind !== 'streaming') {
-        const { sent, received } = rowBytes(shape);
-        for (const [rank, { sentBytes, receivedBytes }] of ranks.entries()) {
-          expect(sentBytes).toBeCloseTo(sent[rank] as number, 4);
-          expect(receivedBytes).toBeCloseTo(received[rank] as number, 4);
-        }
-        return;
-      }
-      const own = split(shape.config.numExperts, shape.ranks);
-      const passes = own.map((_, rank) => new Set(steps.flatMap((step) => (step.kind === 'compute' && step.rank === rank ? [step.pass] : []))).size);
-      expect(sum(passes)).toBe(splitIntoBatches(shape.lengths, shape.batchTokens, shape.ranks).length);
-      const gathers = (rank: number): number => (strategy === 'resident' ? 0 : (passes[rank] as number) * streamedLayers(shape) * expertBytes(shape));
+      const { sent, received } = kind === 'streaming' ? weightBytes(shape, passesOf(shape, steps)) : rowBytes(shape);
       for (const [rank, { sentBytes, receivedBytes }] of ranks.entries()) {
-        expect(receivedBytes).toBe(gathers(rank) * (shape.config.numExperts - (own[rank] as number)));
-        expect(sentBytes).toBe(sum(own.map((_, reader) => (reader === rank ? 0 : gathers(reader) * (own[rank] as number)))));
+        expect(sentBytes).toBeCloseTo(sent[rank] as number, 4);
+        expect(receivedBytes).toBeCloseTo(received[rank] as number, 4);
       }
+    }), settings);
+  });
+
+  it('runs every sequence once', () => {
+    fc.assert(fc.property(runs(strategy), (shape) => {
+      const passes = passesOf(shape, predictRun(shape).schedule.steps);
+      const expected = kind === 'streaming' ? splitIntoBatches(shape.lengths, shape.batchTokens, shape.ranks).length : jointPassesOf(shape).length;
+      expect(kind === 'streaming' ? sum(passes) : Math.max(...passes)).toBe(expected);
     }), settings);
   });
 
   it('brings every layer that is not on the device in from host memory, once for each pass or round', () => {
     fc.assert(fc.property(runs(strategy), (shape) => {
       const { ranks, schedule: { steps } } = predictRun(shape);
-      const { config: { numExperts, moeIntermediateSize: width }, ranks: world, offload, inFlight } = shape;
-      const passes = (rank: number): number => new Set(steps.flatMap((step) => (step.kind === 'compute' && step.rank === rank ? [step.pass] : []))).size;
-      for (const [rank, { loadedBytes }] of ranks.entries()) {
-        const experts = expertBytes(shape) * (split(numExperts, world)[rank] as number);
-        const columns = expertBytes(shape) * numExperts * (((split(width / 8, world)[rank] as number) * 8) / width);
-        if ((offload?.layers ?? 0) === 0) {
-          expect(loadedBytes).toBe(0);
-        } else if (kind === 'streaming') {
-          expect(loadedBytes).toBe(passes(rank) * streamedLayers(shape) * experts);
-        } else if (kind === 'exchanging') {
-          const rounds = Math.ceil(jointPassesOf(shape).length / (inFlight ?? 2));
-          expect(loadedBytes).toBeCloseTo(rounds * streamedLayers(shape) * (strategy === 'ep' || strategy === 'tp-ep' ? experts : columns), 4);
-        } else {
-          const layers = new Set(steps.flatMap((step) => (step.kind === 'compute' && step.rank === rank ? [step.layer] : [])));
-          const moe = shape.config.layerIsMoe.filter((isMoe, layer) => isMoe && layers.has(layer)).length;
-          expect(loadedBytes).toBe(passes(rank) * Math.max(0, moe - 1) * numExperts * expertBytes(shape));
-        }
-      }
+      const expected = hostBytes(shape, steps);
+      for (const [rank, { loadedBytes }] of ranks.entries()) expect(loadedBytes).toBeCloseTo(expected[rank] as number, 4);
     }), settings);
   });
 
