@@ -5,9 +5,9 @@
  *      in process  template and tokens as the operation makes them, `Service.submit`, softmax; `--connections` at a time
  *      over HTTP   one POST /v1/classify for each mail, by a client in a process of its own, `--connections` kept alive
  *    Engines run with `--kv layer`, without a cache of prefixes, so that every repetition is the same work, and with short passes: at the end of a repetition one rank waits
- *    for the other's last pass. Overhead by CPU time is that of ranks, server and client: what a quiet machine with software adapters, whose cores all of them share, would take
- *    longer. By wall time it is at the mercy of what else runs. Either is time over HTTP / time in process - 1, within a round; who begins changes from round to round. Answers of both must be equal
- *    to the last bit.
+ *    for the other's last pass. Overhead is the CPU time that server and client have more over HTTP, of all CPU time in process: on a quiet
+ *    machine with software adapters, whose cores ranks, server and client share, all would take so much longer. What the ranks take is the same work and differs with what else
+ *    runs; with it, and by wall time, a busy machine shows anything. All within a round; who begins changes. Answers of both must be equal to the last bit.
  * 2. The server before engines that answer at once: requests a second, and CPU time of the process with the server and of the client. Mails cost their template and
  *    tokens; "token ids" (POST /v1/score with 16 of them) nearly nothing but HTTP. In process: the same requests without HTTP.
  */
@@ -105,8 +105,9 @@ async function overhead(client: Child<Load, Loaded>, serveFlags: ServeFlags): Pr
       ['in process', rate(local, mailCount), perPass(local), perRequest(local, mailCount, 'ranksCpuMs'), perRequest(local, mailCount, 'cpuMs'), ''],
       ['over HTTP', rate(remote, mailCount), perPass(remote), perRequest(remote, mailCount, 'ranksCpuMs'), perRequest(remote, mailCount, 'cpuMs'), perRequest(remote, mailCount, 'clientCpuMs')],
     ]);
-    const overheads = (of: (run: Counted) => number): string => percent(spread(remote.map((run, i) => of(run) / of(local[i]!) - 1)));
-    console.log(`overhead of HTTP, by CPU time of ranks, server and client: ${overheads(allCpuMs)}; without the client: ${overheads((run) => allCpuMs(run) - run.clientCpuMs)}; by wall time: ${overheads(({ wallMs }) => wallMs)}`);
+    const overheads = (of: (there: Counted, here: Counted) => number): string => percent(spread(remote.map((there, i) => of(there, local[i]!))));
+    console.log(`overhead of HTTP: CPU time that server and client have more, of all CPU time in process: ${overheads((there, here) => (there.cpuMs + there.clientCpuMs - here.cpuMs) / allCpuMs(here))}`);
+    console.log(`                  CPU time with that of the ranks, whose passes are the same: ${overheads((there, here) => allCpuMs(there) / allCpuMs(here) - 1)}; wall time: ${overheads((there, here) => there.wallMs / here.wallMs - 1)}`);
     console.log('answers over HTTP and in process are equal to the last bit');
   } finally {
     await listener.close();
