@@ -10,6 +10,7 @@ import { createStream, SharedStream, type CountedStream, type ExchangeEvent, typ
 import { compareMemory, expertMemory, type MemoryPart, type MemoryRow } from '../strategy/memory.ts';
 import { createRowRank, localExperts, type LocalExperts, type RowRank } from '../strategy/row-rank.ts';
 import { StreamCounter, type StreamStats } from '../strategy/stats.ts';
+import { EXCHANGE_NAMES } from '../trace/exchange-names.ts';
 import type { BatchRoom, LinkStats, RankBatch, RankOutput } from './backend.ts';
 import { computeEvents } from './compute-trace.ts';
 import { DeviceClock } from './device-clock.ts';
@@ -18,8 +19,6 @@ import { bestRate, measuredSequences, WARM_PASSES, WARM_TOKENS, type Runner, typ
 
 /** Numbers of warm-up passes, out of the way of real ones. */
 const WARM_PASS = 0xffff_ff00;
-
-const EXCHANGE_NAMES = { 'all-gather': 'gather rows of', 'reduce-scatter': 'reduce rows of', dispatch: 'dispatch', combine: 'combine', stage: 'rows of' } as const;
 
 interface Prepared {
   readonly rank: RowRank;

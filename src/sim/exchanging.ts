@@ -19,10 +19,11 @@ import { partitionExperts } from '../collective/partition.ts';
 import { planOwnSequences, planSharedSequences, type ChunkRows } from '../engine/split/row-plan.ts';
 import { expertWeightBytes } from '../model/flops.ts';
 import { splitHeads, splitWidth } from '../model/shard.ts';
+import type { ExchangeKind } from '../trace/exchange-names.ts';
 import { allGather, dispatchRows, packetBytes, reduceScatter, rowsPerToken, transposed, type BytesMatrix } from './collectives.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
 import { hasOwnSequences, type RunShape } from './run-shape.ts';
-import type { ExchangeKind, Steps, StepPlace } from './schedule.ts';
+import type { Steps, StepPlace } from './schedule.ts';
 import { offloadLayers, OwnExperts } from './slot-feed.ts';
 import { totalOf, Work, type Sequences } from './work.ts';
 

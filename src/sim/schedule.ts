@@ -6,10 +6,9 @@
  * comes after is over and its channels are free; of several that could begin, the one that waits longest goes first.
  */
 
-export type ChannelKind = 'device' | 'send' | 'receive' | 'host';
+import type { ExchangeKind } from '../trace/exchange-names.ts';
 
-/** What a message is for, in the words of the engine's exchanges; `stage`: rows from one stage of a pipeline to the next. */
-export type ExchangeKind = 'all-gather' | 'reduce-scatter' | 'dispatch' | 'combine' | 'stage';
+export type ChannelKind = 'device' | 'send' | 'receive' | 'host';
 
 /** A part of a compute step. */
 export interface ComputePart {
@@ -23,7 +22,7 @@ export interface StepPlace {
   readonly pass: number;
   /** null: the head. */
   readonly layer: number | null;
-  /** Of a message. */
+  /** What a message is for; `stage`: rows from one stage of a pipeline to the next. */
   readonly exchange?: ExchangeKind;
   /** What a compute step does, in order, where that is more than one thing. */
   readonly parts?: readonly ComputePart[];

@@ -5,12 +5,8 @@
  * is one for each message; and what the model of a run leaves out has no bar (embedding, copies on the device).
  */
 import type { TraceEvent, Track } from '../trace/events.ts';
-import type { ExchangeKind, Schedule, Step } from './schedule.ts';
-
-/** What a real run calls its exchanges. */
-const EXCHANGES: Readonly<Record<Exclude<ExchangeKind, 'stage'>, string>> = {
-  'all-gather': 'gather rows of', 'reduce-scatter': 'reduce rows of', dispatch: 'dispatch', combine: 'combine',
-};
+import { EXCHANGE_NAMES } from '../trace/exchange-names.ts';
+import type { Schedule, Step } from './schedule.ts';
 
 const TRACKS_OF: Readonly<Record<Step['kind'], readonly (readonly [Track, 'rank' | 'to'])[]>> = {
   compute: [['compute', 'rank']], message: [['send', 'rank'], ['receive', 'to']], read: [['receive', 'to']], load: [['slot', 'to']],
@@ -22,7 +18,7 @@ const belongsToPass = ({ exchange }: Pick<Step, 'exchange'>): boolean => exchang
 function transferName({ kind, exchange, layer, pass }: Step): string {
   if (kind === 'load') return `copy layer ${layer}`;
   if (kind === 'read' || exchange === undefined) return `gather layer ${layer}`;
-  return exchange === 'stage' ? `rows of pass ${pass}` : `${EXCHANGES[exchange]} layer ${layer}`;
+  return `${EXCHANGE_NAMES[exchange]} ${exchange === 'stage' ? `pass ${pass}` : `layer ${layer}`}`;
 }
 
 function waitName({ kind, exchange, layer, pass }: Step): string {
