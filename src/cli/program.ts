@@ -9,6 +9,7 @@ import { addClassify } from './classify.ts';
 import { addDemo } from './demo.ts';
 import { addDoctor } from './doctor.ts';
 import { addLogits } from './logits.ts';
+import { addPlan } from './plan.ts';
 import { addRerank } from './rerank.ts';
 import { addServe } from './serve.ts';
 import { addSetup } from './setup.ts';
@@ -43,6 +44,7 @@ export function buildProgram(): Command {
   addDemo(program);
   addTimeline(program);
   addBench(program);
+  addPlan(program);
   addDoctor(program);
   addSetup(program);
   return program;
