@@ -1,4 +1,5 @@
 /** A service whose answers are computed from the tokens by a formula, so that a test can say what must come out. */
+import { setMaxListeners } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { readConfig } from '../../src/model/config.ts';
 import { openTokenizer } from '../../src/model/tokenizer.ts';
@@ -127,6 +128,7 @@ async function answerLater(request: ServingRequest, gate: Promise<void>, withdra
   const { signal } = request;
   if (signal?.aborted === true) throw new CancelledError();
   await Promise.race([gate, new Promise<never>((_, reject) => {
+    if (signal) setMaxListeners(0, signal); // one for each prompt of a request
     signal?.addEventListener('abort', () => {
       withdrawn.push(request);
       reject(new CancelledError());
