@@ -1,8 +1,11 @@
 /**
  * Memory of one device, part by part, under every strategy: weights from the dimensions, keys and values and workspace as the engine allocates
  * them (src/engine/workspace.ts; operands of attention in f32, its default). The fullest device counts.
+ *
+ * Upper bounds: a cache keeps all tokens of layers with a sliding window, too, and a layer of latent attention writes out values as wide as keys.
+ * A lower bound: under `tp` and `tp-ep` latent attention's down-projections are counted as split by heads, and mail between devices is left out.
  */
-import { kvBlocks } from '../../engine/index.ts';
+import { kvBlocks } from '../../engine/kv-blocks.ts';
 import { workspaceSizes, type Capacity } from '../../engine/workspace.ts';
 import { attentionParameters, cachedNumbers } from '../../model/attention-cost.ts';
 import { layerExpertBytes, rankWeightBytes } from '../../model/flops.ts';

@@ -7,11 +7,11 @@ const measured = (value: number, source: string): Figure => ({ value, kind: 'mea
 const estimate = (value: number, source: string): Figure => ({ value, kind: 'estimate', source });
 
 const a100 = sheet('NVIDIA A100 Tensor Core GPU data sheet, A100 80GB SXM, https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf');
-const h100 = sheet('NVIDIA H100 Tensor Core GPU data sheet, H100 SXM, https://resources.nvidia.com/en-us-tensor-core/nvidia-tensor-core-gpu-datasheet');
-const h200 = sheet('NVIDIA H200 Tensor Core GPU data sheet, H200 SXM, https://resources.nvidia.com/en-us-data-center-overview-mc/en-us-data-center-overview/hpc-datasheet-sc23-h200');
+const h100 = sheet('NVIDIA H100 Tensor Core GPU, specifications of H100 SXM (half of those with sparsity), https://www.nvidia.com/en-us/data-center/h100/');
+const h200 = sheet('NVIDIA H200 Tensor Core GPU, specifications of H200 SXM (half of those with sparsity), https://www.nvidia.com/en-us/data-center/h200/');
 const ada = sheet('NVIDIA Ada GPU architecture white paper, appendix A, GeForce RTX 4090, https://images.nvidia.com/aem-dam/Solutions/geforce/ada/nvidia-ada-gpu-architecture.pdf');
 const radeon = sheet('AMD Radeon RX 7900 XTX specifications, https://www.amd.com/en/products/graphics/desktops/radeon/7000-series/amd-radeon-rx-7900xtx.html');
-const apple = sheet('MacBook Pro (14-inch, M3 Pro or M3 Max, Nov 2023) technical specifications, 40-core GPU, https://support.apple.com/117736');
+const apple = sheet('MacBook Pro (16-inch, Nov 2023) tech specs, M3 Max with 40-core GPU, https://support.apple.com/en-us/117737');
 
 /** Middle of what the paper measured with eight devices. */
 const paperMfu = measured(0.32, 'arXiv 2605.02960, section 8.5: 29.8 to 34.7 % on H100, FP8, eight devices; taken for the other precisions, too');
