@@ -37,6 +37,9 @@ export class DeviceError extends AsyncepError {
   override name = 'DeviceError';
 }
 
+/** The device memory allowance would be exceeded: a DeviceError that tells so by its class. */
+export class AllowanceError extends DeviceError {}
+
 /** A rank process died, hung past its deadline, or reported a failure. */
 export class RankError extends AsyncepError {
   override name = 'RankError';

@@ -1,5 +1,5 @@
 /** One forward pass on one device: a packed batch in, the logits of the asked candidates and the scores of the asked positions out. */
-import { InputError } from '../errors.ts';
+import { AllowanceError, InputError } from '../errors.ts';
 import type { ModelConfig, ModelWeights } from '../model/types.ts';
 import type { GpuDevice } from '../runtime/device.ts';
 import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
@@ -246,10 +246,21 @@ export class Engine {
     };
   }
 
-  /** The workspace, grown if this batch needs more; growing waits for the device, because commands in flight use the old one. */
+  /**
+   * The workspace, grown if this batch needs more; growing waits for the device, because commands in flight use the old one.
+   * @throws InputError when the allowance has no room for it: nothing was recorded, and a smaller batch may go
+   */
   private async room(batch: Batch, packed: PackedBatch): Promise<Workspace> {
     this.checkRoom(packed);
-    await this.scoring.reserve(batch);
+    try {
+      await this.scoring.reserve(batch);
+      return await this.workspaceFor(batch, packed);
+    } catch (error) {
+      throw error instanceof AllowanceError ? new InputError('batch', 'tokens', `${packed.totalTokens} tokens: ${error.message}`) : error;
+    }
+  }
+
+  private async workspaceFor(batch: Batch, packed: PackedBatch): Promise<Workspace> {
     const need: Capacity = {
       batchTokens: packed.totalTokens, sequences: batch.sequences.length, askedRows: packed.askedRows, candidates: logitsPerSequence(this.config, batch.candidates),
       blocks: packed.blocks, cachedBlocks: packed.cachedBlocks, chunkTokens: Math.min(this.chunkTokens, Math.ceil(packed.totalTokens / 64) * 64),

@@ -1,5 +1,5 @@
 /** What was allocated on a device, by label: the other half of every memory figure that is printed, and what an allowance is held against. */
-import { DeviceError } from '../errors.ts';
+import { AllowanceError } from '../errors.ts';
 
 /** Where bytes lie: `host` is memory that the device reads from or writes to but that is not its own (on a real GPU). */
 export type MemoryPlace = 'device' | 'host';
@@ -31,13 +31,13 @@ export class MemoryLedger {
 
   /**
    * Asks before an allocation.
-   * @throws DeviceError when it would exceed the allowance: what was asked for, what is taken and by which parts, and what to do
+   * @throws AllowanceError when it would be exceeded: what was asked for, what is taken and by which parts, and what to do
    */
   admit(label: string, bytes: number): void {
     if (!countsAgainstAllowance(partOf(label)) || this.counted + bytes <= this.limitBytes) return;
     const taken = Object.entries(this.byPart()).filter(([part]) => countsAgainstAllowance(part)).sort((a, b) => b[1] - a[1]);
     const parts = taken.length === 0 ? '' : ` (${taken.map(([part, size]) => `${part} ${mib(size)}`).join(', ')})`;
-    throw new DeviceError(
+    throw new AllowanceError(
       `the device memory allowance is ${mib(this.limitBytes)}, of which ${mib(this.counted)} are taken${parts}; ${label} asks for ${mib(bytes)} more: ` +
       'keep experts in host memory (--offload 1), share them among more ranks, take fewer tokens at a time (--batch-tokens, --kv none), or allow more',
     );

@@ -11,6 +11,7 @@ import { readShader } from '../../src/node/shaders.ts';
 import { openDevice, type GpuDevice } from '../../src/runtime/device.ts';
 import { createStream, type StreamSettings, type StreamStrategy } from '../../src/strategy/index.ts';
 import { expertMemory } from '../../src/strategy/memory.ts';
+import { localSlots } from '../engine/local-slots.ts';
 
 const LAYERS = 16;
 const config = parseConfig({
@@ -33,6 +34,19 @@ async function openLimited(memoryLimitBytes?: number): Promise<GpuDevice> {
   closing.push(() => opened.close(), () => gpu.close());
   return gpu;
 }
+
+it('a batch that the allowance has no room for is refused alone: a smaller one goes before and behind it', async () => {
+  const gpu = await openLimited(3.5e6);
+  const weights = await randomWeights({ ...config, numHiddenLayers: 1, layerIsMoe: [true] }, { seed: 5 });
+  const engine = await createEngine(gpu, weights, { chunkTokens: 64 });
+  const stream = await localSlots(gpu, weights, 'f32');
+  const forward = (length: number) => engine.forward({ sequences: [{ tokens: new Uint32Array(length).fill(3) }], candidates: Uint32Array.of(1, 2) }, stream);
+  const before = await forward(20);
+  const manySequences = { sequences: Array.from({ length: 400 }, () => ({ tokens: new Uint32Array(16).fill(3) })), candidates: null };
+  const refusal = await engine.forward(manySequences, stream).then(() => 'computed', (error: Error) => `${error.name}: ${error.message}`);
+  expect(refusal).toMatch(/^InputError: batch: tokens: 6400 tokens: the device memory allowance is 3\.34 MiB, of which .* are taken .*--batch-tokens/);
+  expect((await forward(20)).logits).toEqual(before.logits);
+});
 
 /** Logits of two passes on one rank. */
 async function compute(gpu: GpuDevice, strategy: StreamStrategy, settings: Partial<StreamSettings>) {
