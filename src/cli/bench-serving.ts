@@ -1,6 +1,7 @@
 /** `asyncep bench serving`: ways to choose an engine, on real ranks. */
 import { writeFile } from 'node:fs/promises';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
+import { InputError } from '../errors.ts';
 import type { SchedulerKind } from '../serving/scheduling.ts';
 import type { ServiceSnapshot } from '../serving/service.ts';
 import { ORDERS, type Order, siblingsTogether } from '../sim/serving/synthetic.ts';
@@ -72,7 +73,8 @@ interface ServingRun extends SubmitFigures {
 function promptsOf({ documents, questions, documentTokens, questionTokens, order, seed }: ServingBenchFlags, { config }: ChosenModel) {
   const tokens = documentTokens + questionTokens;
   if (tokens > config.maxPositionEmbeddings) {
-    throw new InvalidArgumentError(`--document-tokens and --question-tokens make ${tokens} tokens; the model has ${config.maxPositionEmbeddings} positions`);
+    const problem = `${documentTokens} and --question-tokens ${questionTokens} make ${tokens} tokens; expected at most ${config.maxPositionEmbeddings} (max_position_embeddings)`;
+    throw new InputError('--document-tokens', '', problem);
   }
   const requests = Array.from({ length: documents * questions }, (_, i): Request => ({ source: 'documents', tokens, prefix: documentTokens, group: Math.floor(i / questions) }));
   const any = shuffled(requests, seed);
