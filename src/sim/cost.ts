@@ -100,14 +100,14 @@ export function crossOvers(shape: RunShape, others: readonly SimStrategy[], leng
   return Object.fromEntries(others.map((other) => [other, fewestTokens((tokens) => rate('asyncep', tokens) >= rate(other, tokens))]));
 }
 
-/** By doubling, then bisection. */
-function fewestTokens(isFaster: (tokens: number) => boolean): number | null {
+/** By doubling, then bisection to a twentieth, or to the token. */
+export function fewestTokens(isFaster: (tokens: number) => boolean): number | null {
   let [low, high] = [0, FEWEST_TOKENS];
   while (!isFaster(high)) {
     [low, high] = [high, 2 * high];
     if (high > MOST_TOKENS) return null;
   }
-  while (low > 0 && high - low > high / 20) {
+  while (low > 0 && high - low > Math.max(1, high / 20)) {
     const middle = Math.floor((low + high) / 2);
     if (isFaster(middle)) high = middle;
     else low = middle;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { prefillFlops } from '../../src/model/flops.ts';
-import { crossOvers, gatherMs, predictRun, saturationThreshold } from '../../src/sim/cost.ts';
+import { crossOvers, gatherMs, predictRun, saturationThreshold, fewestTokens } from '../../src/sim/cost.ts';
 import { layerStages } from '../../src/sim/exchanging.ts';
 import { jointPassesOf, takenInTurn } from '../../src/sim/passes.ts';
 import { pipelineStages } from '../../src/sim/pipeline.ts';
@@ -221,5 +221,17 @@ describe('threshold and cross-over', () => {
       return 1 / predictRun({ ...shape, strategy: one, lengths, batchTokens: Math.ceil(n / 16) * 16 }).wallMs;
     };
     expect(rate('asyncep', 2 * tokens)).toBeGreaterThan(rate(strategy, 2 * tokens));
+  });
+});
+
+describe('the fewest tokens from which something holds', () => {
+  it.each([16, 17, 18, 19, 20, 21, 33, 1000, 1 << 17])('are found to a twentieth, or to the token: %i', (first) => {
+    const found = fewestTokens((tokens) => tokens >= first) as number;
+    expect(found).toBeGreaterThanOrEqual(first);
+    expect(found - first).toBeLessThanOrEqual(Math.max(0, found / 20));
+  });
+
+  it('are none where it never holds', () => {
+    expect(fewestTokens(() => false)).toBeNull();
   });
 });
