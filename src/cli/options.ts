@@ -31,6 +31,8 @@ export interface RunOptions extends ModelFlags {
   /** Layers held on the device ahead of the one that computes, while own experts stay in host memory; 0: they stay on the device. */
   readonly offload: number;
   readonly kv: KvMode;
+  /** Bytes for each rank, with `kv: 'cache'`. */
+  readonly prefixCache?: number;
   /** Bytes. */
   readonly deviceMemory?: number;
   /** Seconds. */
@@ -109,6 +111,7 @@ export const withRunOptions = (command: Command): Command => command
   .addOption(new Option('--dispatch <unit>', 'ep, tp-ep: a token travels once to each rank that has one of its experts, or once for each expert').choices(DISPATCHES).default(WORLD_DEFAULTS.dispatch))
   .option('--offload <k>', 'own experts stay in host memory, k layers are held on the device ahead of the one that computes', wholeNumber(0), WORLD_DEFAULTS.offload)
   .addOption(new Option('--kv <mode>', 'keys and values are kept for a layer; not at all: given back as soon as their sequence has ended; or as a cache of prefixes that sequences and batches share').choices(KV_MODES).default(WORLD_DEFAULTS.kv))
+  .option('--prefix-cache <bytes>', 'device memory of each rank for the cache of --kv cache; 256MiB when not given', byteCount)
   .option('--device-memory <bytes>', 'allowance of each rank, such as 64MB', byteCount)
   .option('--tls-cert <file>', 'websocket: encrypt with this certificate (PEM); needs --tls-key')
   .option('--tls-key <file>', 'websocket: the key of the certificate (PEM)')

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { type EnginePool, launchEnginePool } from '../cluster/index.ts';
 import { InputError } from '../errors.ts';
-import { loadTuning, saveTuning } from '../node/tuning-cache.ts';
+import { saveTuning } from '../node/tuning-cache.ts';
 import { createService } from '../serving/live-service.ts';
 import type { ServedModel } from '../serving/operations/operation.ts';
 import { taskFor } from '../serving/operations/tasks.ts';
@@ -11,8 +11,9 @@ import { requestFlops } from '../serving/request-flops.ts';
 import { expertFill, saturate, saturationWarning, type LargestBatch, type Saturation } from '../serving/saturation.ts';
 import { createScheduler } from '../serving/scheduler.ts';
 import type { Service } from '../serving/service.ts';
+import { clusterOptions } from './cluster-options.ts';
 import type { ChosenModel } from './model-source.ts';
-import { type RunOptions, tlsOf } from './options.ts';
+import type { RunOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import type { RequestFlags, SchedulingFlags } from './serve-options.ts';
 
@@ -59,13 +60,8 @@ function largestBatch({ config }: ChosenModel, { batchTokens }: RunOptions): Lar
  * @param timeline record the last passes
  */
 export async function openService(model: ChosenModel, flags: RunOptions & SchedulingFlags, progress: Progress, timeline: boolean): Promise<OpenService> {
-  const tls = tlsOf(flags);
-  const { ranks, strategy, adapters = [], batchTokens, precision, activations = 'f32', transport, link, wire, dispatch, kv, deviceMemory, prefixCache } = flags;
   const pool = await launchEnginePool({
-    model: model.source, ranks, strategy, adapters, batchTokens, activations, tune: true, tuning: await loadTuning(), onTuning: (tuning) => void saveTuning(tuning),
-    transport, wire, dispatch, kv, offloadLayers: flags.offload, deadlineMs: flags.deadline * 1000, trace: timeline,
-    ...(kv === 'cache' && { prefixCacheBytes: prefixCache }), ...(tls !== undefined && { tls }), ...(link !== undefined && { link }),
-    ...(deviceMemory !== undefined && { deviceMemoryBytes: deviceMemory }), ...(precision !== undefined && { dtype: precision }),
+    ...(await clusterOptions(model, flags)), onTuning: (tuning) => void saveTuning(tuning), trace: timeline,
     onProgress: ({ phase, done, total }) => progress.update(phase === 'loading' ? 'loading' : 'warming up', done, total),
   });
   progress.stop();

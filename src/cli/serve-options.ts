@@ -17,8 +17,6 @@ export interface SchedulingFlags {
   /** Milliseconds. */
   readonly maxWait: number;
   readonly maxQueue: number;
-  /** Bytes for each rank. */
-  readonly prefixCache: number;
 }
 
 /** What requests may be, and what they are given where they say nothing. */
@@ -93,8 +91,7 @@ export function withSchedulingOptions(command: Command): Command {
     .option('--gamma <factor>', 'margin of T', gamma, 1.2)
     .option('--fill-rows <n>', 'T is at least a batch that gives an expert so many rows, a full tile; 0: only what hides the gathers', wholeNumber(0), 64)
     .option('--max-wait <ms>', 'a batch below T leaves when its oldest request has waited so long', milliseconds, 50)
-    .option('--max-queue <n>', 'requests that may wait; more are told to come back (429)', wholeNumber(1), 8192)
-    .addOption(new Option('--prefix-cache <bytes>', 'device memory of each rank for keys and values of prefixes, with --kv cache').argParser(byteCount).default(256 * 2 ** 20, '256MiB'));
+    .option('--max-queue <n>', 'requests that may wait; more are told to come back (429)', wholeNumber(1), 8192);
 }
 
 /** Adds the flags of {@link RequestFlags}. */

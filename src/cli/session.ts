@@ -2,10 +2,11 @@
 import { type Cluster, launchCluster, type PassStats } from '../cluster/index.ts';
 import { overlapEfficiency } from '../strategy/index.ts';
 import type { TraceEvent } from '../trace/events.ts';
+import { clusterOptions } from './cluster-options.ts';
 import type { ChosenModel } from './model-source.ts';
-import { tlsOf, type RunOptions } from './options.ts';
+import type { RunOptions } from './options.ts';
 import type { Progress } from './progress.ts';
-import { loadTuning, saveTuning } from '../node/tuning-cache.ts';
+import { saveTuning } from '../node/tuning-cache.ts';
 
 /** A prompt as tokens. */
 export interface Sequence {
@@ -104,14 +105,9 @@ const PHASES = { loading: 'loading', 'warm-up': 'warming up', passes: 'sequences
  * @param trace record events for a timeline
  */
 export async function openSession(model: ChosenModel, options: RunOptions, progress: Progress, trace: boolean): Promise<Session> {
-  const tls = tlsOf(options);
   const log: Log = { passes: [], events: [], wallMs: 0 };
-  const { ranks, strategy, adapters = [], batchTokens, precision, activations = 'f32', transport, link, wire, dispatch, kv, deviceMemory } = options;
   const cluster = await launchCluster({
-    model: model.source, ranks, strategy, adapters, batchTokens, activations, tune: true, tuning: await loadTuning(),
-    transport, wire, dispatch, kv, offloadLayers: options.offload, deadlineMs: options.deadline * 1000,
-    ...(tls === undefined ? {} : { tls }), ...(link === undefined ? {} : { link }), ...(deviceMemory === undefined ? {} : { deviceMemoryBytes: deviceMemory }),
-    ...(precision === undefined ? {} : { dtype: precision }),
+    ...(await clusterOptions(model, options)),
     onProgress: ({ phase, done, total }) => progress.update(PHASES[phase], done, total),
     ...(trace ? { onTrace: (events: readonly TraceEvent[]) => void log.events.push(...events) } : {}),
   });

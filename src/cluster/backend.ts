@@ -1,11 +1,10 @@
 /** What a rank process runs. The one in use is engine-backend.ts; the seam lets the protocol be tested without a device. */
 import type { Messenger } from '../collective/messenger.ts';
 import type { ShardGeometry, ShardReader } from '../collective/transport.ts';
-import type { TokenScores } from '../engine/index.ts';
+import type { CacheEvents, TokenScores } from '../engine/index.ts';
 import type { ModelConfig } from '../model/types.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { StreamEvent, StreamStats } from '../strategy/stats.ts';
-import type { CacheEvents } from './engine-pool.ts';
 import type { RankSetup } from './messages.ts';
 
 /** One batch of a pass. */

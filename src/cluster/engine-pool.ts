@@ -1,5 +1,5 @@
 /** Engines that take batches one by one, as a server gives them: each rank is one, or, where ranks compute batches together, all are. */
-import type { TokenScores } from '../engine/index.ts';
+import type { CacheEvents, TokenScores } from '../engine/index.ts';
 import type { RankError } from '../errors.ts';
 import type { MemoryRow } from '../strategy/memory.ts';
 import type { TraceEvent } from '../trace/events.ts';
@@ -19,12 +19,6 @@ export interface PassWork {
   readonly top?: number;
 }
 
-/** Blocks (by hash) that came into the engine's prefix cache and that left it, in this order, when a pass was planned. */
-export interface CacheEvents {
-  readonly materialised: Float64Array;
-  readonly evicted: Float64Array;
-}
-
 export interface PassAnswer {
   /** f32 [sequences, candidates]. */
   readonly logits: Float32Array;
@@ -32,6 +26,7 @@ export interface PassAnswer {
   readonly scores: TokenScores | null;
   /** Tokens of each sequence that were not computed, because an earlier one has the same. */
   readonly cachedTokens: readonly number[];
+  /** Blocks, by hash, that came into the engine's prefix cache and that left it when the pass was planned. */
   readonly cache: CacheEvents;
   readonly stats: PassStats;
 }

@@ -3,6 +3,7 @@ import type { Messenger } from '../collective/messenger.ts';
 import { partitionExperts, type ExpertRange } from '../collective/partition.ts';
 import type { ShardReader } from '../collective/transport.ts';
 import { InputError } from '../errors.ts';
+import { NO_CACHE_EVENTS } from '../engine/prefix/cache-events.ts';
 import type { TraceEvent } from '../trace/events.ts';
 import type { BackendHooks, OpenBackend, RankBackend } from './backend.ts';
 import { describeFailure } from './failure.ts';
@@ -66,8 +67,6 @@ function serve(channel: RankChannel, rank: Rank): Promise<void> {
 }
 
 const epochUs = (ms: number): number => (performance.timeOrigin + ms) * 1000;
-
-const NO_EVENTS = { materialised: new Float64Array(0), evicted: new Float64Array(0) };
 
 class Rank {
   #setup: RankSetup | null = null;
@@ -180,7 +179,7 @@ class Rank {
 
   async #forward({ pass, sequences, candidates, lengths, together, scored, top }: Message<'pass'>): Promise<void> {
     const startMs = performance.now();
-    const { logits, width, rows = null, scores = null, cachedTokens = null, cache = NO_EVENTS, flops, expertRows, engine } = await this.#open.forward({
+    const { logits, width, rows = null, scores = null, cachedTokens = null, cache = NO_CACHE_EVENTS, flops, expertRows, engine } = await this.#open.forward({
       sequences, candidates, top, ...(lengths && { lengths }), ...(together !== undefined && { together }), ...(scored && { scored }),
     }, pass);
     const wallMs = performance.now() - startMs;

@@ -1,5 +1,6 @@
 /** Runs a batch on an engine and gives every request its part of the answer; a request that no engine can run takes nobody with it. */
-import type { CacheEvents, EnginePool, PassAnswer } from '../cluster/engine-pool.ts';
+import type { EnginePool, PassAnswer } from '../cluster/engine-pool.ts';
+import { NO_CACHE_EVENTS, type CacheEvents } from '../engine/prefix/cache-events.ts';
 import { InputError, RankError } from '../errors.ts';
 import type { Job } from './job.ts';
 import { cutAnswers, packWork } from './pass-work.ts';
@@ -11,8 +12,6 @@ export interface RunnerHooks {
   /** Told of each pass before its requests are answered. @param allFlops of its requests when nothing is cached */
   passed(pass: ServedPass, allFlops: number): void;
 }
-
-const NO_EVENTS: CacheEvents = { materialised: new Float64Array(0), evicted: new Float64Array(0) };
 
 export class PassRunner {
   constructor(private readonly pool: Pick<EnginePool, 'pass'>, private readonly threshold: number, private readonly hooks: RunnerHooks) {}
@@ -35,7 +34,7 @@ export class PassRunner {
       if (!(error instanceof InputError)) throw error;
       if (jobs.length > 1) return this.#apart(engine, jobs);
       jobs[0]?.reject(error);
-      return NO_EVENTS;
+      return NO_CACHE_EVENTS;
     }
     const endedMs = this.hooks.now();
     const startMs = Math.min(Math.max(sentMs, answer.stats.startEpochMs), endedMs);

@@ -1,4 +1,4 @@
-import type { CacheEvents } from '../cluster/engine-pool.ts';
+import type { CacheEvents } from '../engine/prefix/cache-events.ts';
 import { InputError } from '../errors.ts';
 import { BaselinePolicy } from './baseline-policy.ts';
 import { EngineState } from './engine-state.ts';

@@ -2,7 +2,7 @@
  * The frontend's decisions (paper section 5): which engine a request goes to, and when an engine's batch leaves. Pure and deterministic: the server
  * and the simulator drive the same code, with their own clocks. `createScheduler` makes one.
  */
-import type { CacheEvents } from '../cluster/engine-pool.ts';
+import type { CacheEvents } from '../engine/prefix/cache-events.ts';
 
 /** Ways to choose an engine. `prefix` is the paper's, `grouped` the same with siblings one after the other; the others are the paper's baselines. */
 export const SCHEDULERS = ['prefix', 'grouped', 'least-loaded', 'shortest-prefill-first', 'random'] as const;

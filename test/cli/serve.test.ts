@@ -30,6 +30,7 @@ describe('serve refuses before any work', () => {
     [['--max-wait', '-1'], 'expected a number of milliseconds from 0'],
     [['--max-queue', '0'], 'expected a whole number of at least 1'],
     [['--max-body', 'much'], 'expected a number of bytes such as 64MB or 1.5GiB'],
+    [['--prefix-cache', '1MB', '--kv', 'layer'], '--prefix-cache: has no use with --kv layer; expected --kv cache'],
     [['--prefix-cache', '0'], 'expected a number of bytes'],
     [['--api-key', ' '], 'expected a text that is not empty'],
     [['--drain-seconds', '0'], 'expected a number of seconds above zero'],

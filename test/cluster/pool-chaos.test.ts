@@ -14,6 +14,8 @@ const BETWEEN_FAULTS_MS = 900;
 const DEADLINE_MS = 1_500;
 /** Longer than any pass takes, deadlines included. */
 const PASS_MS = 20_000;
+/** The end of a rank that was struck last may be heard of only after it was asked again. */
+const LAST_TRIES = 3;
 
 interface Tally {
   answered: number;
@@ -39,6 +41,18 @@ async function client(pool: EnginePool, engine: number, token: () => number, ove
   }
 }
 
+/** @throws what the last try was rejected with */
+async function answerInTheEnd(pool: EnginePool, engine: number, token: number): Promise<number[]> {
+  for (let tries = 1; ; tries++) {
+    await allReady(pool);
+    try {
+      return firstTokens((await pool.pass(engine, work(token))).logits);
+    } catch (error) {
+      if (tries === LAST_TRIES) throw error;
+    }
+  }
+}
+
 it(`every pass is answered rightly or names the engine that was lost (ASYNCEP_TEST_SEED=${seed})`, async () => {
   const pool = await fakePool({ measure: false, deadlineMs: DEADLINE_MS, maxFailures: 1_000, engine: { slowMs: 5 } });
   const changes = changesOf(pool);
@@ -50,6 +64,7 @@ it(`every pass is answered rightly or names the engine that was lost (ASYNCEP_TE
   const clients = [0, 1, 2].flatMap((engine) => [0, 1, 2].map(() => client(pool, engine, token, over, tally)));
   while (!over()) {
     await sleep(random(2 * BETWEEN_FAULTS_MS));
+    if (over()) break;
     const victim = random(3);
     const { pid, state } = pool.engines[victim] as EngineInfo;
     if (!ranksOf(process.pid).includes(pid)) continue; // it is gone already, and the next one has not been born
@@ -62,7 +77,7 @@ it(`every pass is answered rightly or names the engine that was lost (ASYNCEP_TE
   expect(tally.lost).toBeGreaterThan(0);
   await allReady(pool).catch((error: Error) => Promise.reject(new Error(`${error.message}: ${[0, 1, 2].map((engine) => changes(engine).slice(-4).join(', ')).join('; ')}`)));
   for (const engine of [0, 1, 2]) {
-    expect(firstTokens((await pool.pass(engine, work(77))).logits)).toEqual([77]);
+    expect(await answerInTheEnd(pool, engine, 77)).toEqual([77]);
     expect(changes(engine).filter((text) => text === 'ready').length).toBeGreaterThan(0);
   }
   expect(tally.answered).toBeGreaterThan(100);
