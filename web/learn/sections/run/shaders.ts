@@ -1,9 +1,9 @@
 /// <reference types="vite/client" />
 /** The WGSL templates of `shaders/`, put into the bundle as they are: the tab renders the same text as a server. */
-import { AsyncepError } from '../../src/errors.ts';
+import { AsyncepError } from '../../../../src/errors.ts';
 
-const FOLDER = '../../shaders/';
-const texts = import.meta.glob<string>('../../shaders/**/*.wgsl', { query: '?raw', import: 'default', eager: true });
+const FOLDER = '../../../../shaders/';
+const texts = import.meta.glob<string>('../../../../shaders/**/*.wgsl', { query: '?raw', import: 'default', eager: true });
 
 /** Text of `shaders/<name>.wgsl`. @throws AsyncepError when there is no such template */
 export function readShader(name: string): string {
