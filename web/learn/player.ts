@@ -3,7 +3,7 @@ import { computed, signal } from '@preact/signals';
 
 /** Moment that is shown, milliseconds of the drawing's own time. */
 export const nowMs = signal(0);
-/** Length of what is drawn; set by the drawing. */
+/** Length of what is drawn; set by the drawing, see {@link setLength}. */
 export const lengthMs = signal(1);
 /** Moments at which something begins or ends, ascending; set by the drawing, used by {@link step}. */
 export const momentsMs = signal<readonly number[]>([]);
@@ -25,6 +25,13 @@ export const pause = (): void => void (playing.value = false);
 
 export function seek(ms: number): void {
   nowMs.value = Math.min(lengthMs.value, Math.max(0, ms));
+}
+
+/** Says how long the drawing is now; the moment that is shown keeps its share of it. */
+export function setLength(ms: number): void {
+  const share = nowMs.value / lengthMs.value;
+  lengthMs.value = ms;
+  seek(share * ms);
 }
 
 /** To the next moment, or to the one before. */
