@@ -30,9 +30,15 @@ export class BaselinePolicy<R extends Routable> implements Policy<R> {
   }
 
   fill(): void {
-    const { engines, queue } = this.#state;
+    const { engines, queue, options: { onRoute } } = this.#state;
     const alive = engines.filter((engine) => engine.alive);
-    if (alive.length > 0) for (const entry of queue.takeAll()) this.#route(entry, alive).queue.add(entry);
+    if (alive.length > 0) {
+      for (const entry of queue.takeAll()) {
+        const engine = this.#route(entry, alive);
+        engine.queue.add(entry);
+        onRoute?.(entry.request.id, engine.index, null);
+      }
+    }
     for (const engine of alive) if (engine.hasRoom && engine.queue.length > 0) this.#form(engine);
   }
 
@@ -75,7 +81,7 @@ export class BaselinePolicy<R extends Routable> implements Policy<R> {
     table.match(entry.request.hashes, matchLimit(entry.request), 1 << engine.index, this.#matched);
     const matched = this.#matched[engine.index] as number;
     const room = engine.filling.fits(entry.request, matched);
-    if (room) putIntoBatch(table, engine, entry, matched);
+    if (room) putIntoBatch(this.#state, engine, entry, matched);
     return room;
   }
 }

@@ -72,7 +72,7 @@ export class GroupedPolicy<R extends Routable> extends PrefixPolicy<R> {
         return;
       }
       queue.shift();
-      putIntoBatch(this.state.table, engine, entry, matched);
+      putIntoBatch(this.state, engine, entry, matched);
     }
   }
 

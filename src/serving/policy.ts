@@ -27,7 +27,8 @@ export interface Policy<R extends Routable> {
 export const matchLimit = ({ cacheable, hashes }: Routable): number => Math.min(cacheable, hashes.length);
 
 /** Puts a request into an engine's batch; what it has to compute is promised to the requests after it. */
-export function putIntoBatch<R extends Routable>(table: PrefixTable, engine: EngineState<R>, entry: Entry<R>, matched: number): void {
+export function putIntoBatch<R extends Routable>({ table, options }: SchedulerState<R>, engine: EngineState<R>, entry: Entry<R>, matched: number): void {
   engine.filling.add(entry, matched);
   table.promise(engine.index, entry.request.hashes, matched);
+  options.onRoute?.(entry.request.id, engine.index, matched);
 }

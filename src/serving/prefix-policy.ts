@@ -38,12 +38,12 @@ export class PrefixPolicy<R extends Routable> implements Policy<R> {
 
   /** Gives the head of the queue to an engine. @returns which; undefined when there is none, or nobody takes it now */
   protected giveHead(): EngineState<R> | undefined {
-    const { queue, table } = this.state;
+    const { queue } = this.state;
     const entry = queue.head;
     const engine = entry === undefined ? undefined : this.#choose(entry.request);
     if (entry === undefined || engine === undefined) return undefined;
     queue.shift();
-    putIntoBatch(table, engine, entry, this.matched[engine.index] as number);
+    putIntoBatch(this.state, engine, entry, this.matched[engine.index] as number);
     return engine;
   }
 

@@ -44,6 +44,11 @@ export interface SchedulerOptions {
   readonly cacheBlocks: number;
   /** Of `random`. */
   readonly seed: number;
+  /**
+   * Told of each request that is put into an engine's batch, with its leading blocks that count as cached there; and, with null, of each that the baselines
+   * put into an engine's own queue. Changes nothing: for who wants to see decisions one by one.
+   */
+  readonly onRoute?: (id: number, engine: number, matched: number | null) => void;
 }
 
 /** A batch that leaves. */

@@ -43,6 +43,14 @@ describe('prefix routing', () => {
     expect(scheduler.load(2).filling).toBe(70e6);
   });
 
+  it('tells of each decision, with the blocks that count as cached there', () => {
+    const told: (number | null)[][] = [];
+    const scheduler = make('prefix', { threshold: 108e6, onRoute: (...decision) => void told.push(decision) });
+    addAll(scheduler, [sibling(1), plain(10), sibling(1), sibling(1)]);
+    scheduler.round(0);
+    expect(told).toEqual([[0, 0, 0], [1, 1, 0], [2, 0, 4], [3, 1, 0]]);
+  });
+
   it('follows what engines say that they have and have no more', () => {
     const scheduler = make('prefix');
     const [first] = addAll(scheduler, [sibling(1)]) as [Routable];
@@ -198,6 +206,14 @@ describe('baselines', () => {
     addAll(scheduler, Array.from({ length: 3 }, () => plain(10)), 4);
     expect(scheduler.round(0, true)).toEqual([]);
     expect([scheduler.load(0).fillingRequests, scheduler.load(1).fillingRequests]).toEqual([2, 1]);
+  });
+
+  it('tell of a request that joins an engine\'s own queue, and of what goes from there into a batch', () => {
+    const told: (number | null)[][] = [];
+    const scheduler = make('least-loaded', { engines: 1, batchTokens: 70, onRoute: (...decision) => void told.push(decision) });
+    addAll(scheduler, [sibling(1), sibling(1)]);
+    scheduler.round(0);
+    expect(told).toEqual([[0, 0, null], [1, 0, null], [0, 0, 0], [1, 0, 4]]);
   });
 
   it('sends a batch as soon as an engine has room, however small', () => {
