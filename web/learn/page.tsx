@@ -5,6 +5,7 @@ import { FrontendSection } from './sections/frontend/section.tsx';
 import { RunSection } from './sections/run/section.tsx';
 import { ScheduleSection } from './sections/schedule/section.tsx';
 import { TourSection } from './sections/tour/section.tsx';
+import { TraceSection } from './sections/trace/section.tsx';
 
 export const Page = () => (
   <>
@@ -14,6 +15,7 @@ export const Page = () => (
     <main>
       <TourSection />
       <ScheduleSection />
+      <TraceSection />
       <BaselinesSection />
       <FormulasSection />
       <FrontendSection />
