@@ -45,7 +45,8 @@ const Comparison = () => (
   </div>
 );
 
-const detailsOf = ({ trace: _, ...rest }: Answered): string => JSON.stringify({ ...rest, logits: [...rest.logits] }, null, 1);
+/** Its timeline is in the drawing, and long. */
+const detailsOf = (answered: Answered): string => JSON.stringify({ ...answered, logits: [...answered.logits], trace: undefined }, null, 1);
 
 export function Answers() {
   const newest = answers.value.at(-1);
