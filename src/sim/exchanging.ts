@@ -23,7 +23,7 @@ import type { ExchangeKind } from '../trace/exchange-names.ts';
 import { allGather, dispatchRows, packetBytes, reduceScatter, rowsPerToken, transposed, type BytesMatrix } from './collectives.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
 import { hasOwnSequences, type RunShape } from './run-shape.ts';
-import type { Steps, StepPlace } from './schedule.ts';
+import type { StepBuilder, StepPlace } from './steps.ts';
 import { offloadLayers, OwnExperts } from './slot-feed.ts';
 import { totalOf, Work, type Sequences } from './work.ts';
 
@@ -136,7 +136,7 @@ class JointPass {
 /** What each rank's next step comes after. */
 type Frontier = readonly (readonly number[])[];
 
-function addStage(steps: Steps, { flops, bytes, exchange }: Stage, frontier: Frontier, place: StepPlace): Frontier {
+function addStage(steps: StepBuilder, { flops, bytes, exchange }: Stage, frontier: Frontier, place: StepPlace): Frontier {
   const computed = frontier.map((after, rank) => (flops[rank] === 0 ? after : [steps.compute(rank, flops[rank] as number, after, place)]));
   if (bytes === undefined) return computed;
   const next = computed.map((after) => [...after]);
@@ -171,7 +171,7 @@ interface Lane {
 }
 
 /** Adds what one layer of the passes of a round does. */
-function addLayer(steps: Steps, lanes: readonly Lane[], layer: number, own: readonly OwnExperts[]): void {
+function addLayer(steps: StepBuilder, lanes: readonly Lane[], layer: number, own: readonly OwnExperts[]): void {
   const ready = own.map((experts) => experts.ready({ pass: (lanes[0] as Lane).pass, layer }));
   for (const lane of lanes) {
     const place = { pass: lane.pass, layer };
@@ -182,7 +182,7 @@ function addLayer(steps: Steps, lanes: readonly Lane[], layer: number, own: read
 }
 
 /** Adds all steps of the run. */
-export function addExchanging(steps: Steps, shape: RunShape): void {
+export function addExchanging(steps: StepBuilder, shape: RunShape): void {
   const { config, ranks, inFlight = passShapeOf(shape).inFlight } = shape;
   const moe = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
   const offload = offloadLayers(shape) > 0;

@@ -13,7 +13,7 @@ import type { ModelConfig } from '../model/types.ts';
 import { packetBytes } from './collectives.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
 import type { RunShape } from './run-shape.ts';
-import type { ComputePart, Steps } from './schedule.ts';
+import type { ComputePart, StepBuilder } from './steps.ts';
 import { offloadLayers, OwnExperts } from './slot-feed.ts';
 import { totalOf, Work } from './work.ts';
 
@@ -33,7 +33,7 @@ class StageRank {
   /** The last step of the pass before. */
   #last: number[] = [];
 
-  constructor(private readonly steps: Steps, shape: RunShape, private readonly rank: number, { first, count }: IndexRange) {
+  constructor(private readonly steps: StepBuilder, shape: RunShape, private readonly rank: number, { first, count }: IndexRange) {
     const { config, weightBytes } = shape;
     const moe = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe && layer >= first && layer < first + count ? [layer] : []));
     this.#own = offloadLayers(shape) === 0 ? null : new OwnExperts(steps, shape, rank, layerExpertBytes(config, weightBytes), moe);
@@ -60,7 +60,7 @@ class StageRank {
 }
 
 /** Adds all steps of the run. */
-export function addPipeline(steps: Steps, shape: RunShape): void {
+export function addPipeline(steps: StepBuilder, shape: RunShape): void {
   const { config, ranks, wire, candidates, inFlight = passShapeOf(shape).inFlight } = shape;
   const stages = pipelineStages(config, ranks).map((layers, rank) => ({ layers, rank, of: new StageRank(steps, shape, rank, layers) }));
   const passes = jointPassesOf(shape);

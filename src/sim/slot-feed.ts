@@ -8,7 +8,7 @@
  */
 import { checkOffload, aheadShape } from '../strategy/offload.ts';
 import type { RunShape } from './run-shape.ts';
-import type { Steps, StepPlace } from './schedule.ts';
+import type { StepBuilder, StepPlace } from './steps.ts';
 
 const DEFAULT_DEPTH = 2;
 
@@ -68,7 +68,7 @@ export class OwnExperts {
   readonly #uses: number[][] = [];
 
   /** @param layers the MoE layers of the rank; the first stays on the device */
-  constructor(steps: Steps, shape: RunShape, rank: number, layerBytes: number, private readonly layers: readonly number[]) {
+  constructor(steps: StepBuilder, shape: RunShape, rank: number, layerBytes: number, private readonly layers: readonly number[]) {
     this.#feed = new SlotFeed(feedShapes(shape, layers.slice(1)).loads, (after, place) => [steps.load(rank, layerBytes, after, place)]);
   }
 

@@ -39,11 +39,13 @@ class RankStream {
   /** Of one layer, from each peer and from host memory. */
   readonly #readBytes: readonly number[];
   readonly #loadBytes: number;
+  readonly #readsNothing: boolean;
   readonly #reads: SlotFeed;
   readonly #loads: SlotFeed;
 
-  constructor(private readonly steps: Steps, private readonly shape: RunShape, private readonly rank: number) {
+  constructor(private readonly steps: StepBuilder, private readonly shape: RunShape, private readonly rank: number) {
     [this.#readBytes, this.#loadBytes] = [gatherBytes(shape, rank), loadBytes(shape, rank)];
+    this.#readsNothing = this.#readBytes.every((bytes) => bytes === 0);
     const [, ...streamed] = shape.config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
     const moves = shape.strategy !== 'resident' && (shape.ranks > 1 || offloadLayers(shape) > 0);
     this.#streamed = moves ? streamed : [];
@@ -53,7 +55,7 @@ class RankStream {
   }
 
   #read(after: readonly number[], place: StepPlace): number[] {
-    return this.#readBytes.flatMap((bytes, peer) => (bytes === 0 ? [] : [this.steps.read(peer, this.rank, bytes, after, place)]));
+    return this.#readsNothing ? [] : [this.steps.gather(this.rank, this.#readBytes, after, place)];
   }
 
   #load(after: readonly number[], place: StepPlace): number[] {
@@ -86,7 +88,7 @@ class RankStream {
 }
 
 /** Adds all steps of the run. */
-export function addStreaming(steps: Steps, shape: RunShape): void {
+export function addStreaming(steps: StepBuilder, shape: RunShape): void {
   const { config, ranks, candidates } = shape;
   const costMs = (work: Work, rank: number): number => work.allFlops(candidates) / (steps.rates.flopsPerSecond[rank] as number);
   const taken = takenInTurn(batchesOf(shape), ranks, (batch, rank) => costMs(new Work(config, batch), rank));

@@ -57,12 +57,10 @@ export function summarize({ steps, startMs, endMs, wallMs }: Schedule, ranks: nu
     if (step.kind === 'compute') computing[rank]?.push(interval);
     else for (const end of step.kind === 'message' ? [rank, to] : [to]) moving[end]?.push(interval);
     own.flops += flops;
-    if (step.kind === 'load') {
-      own.loadedBytes += bytes;
-    } else {
-      own.sentBytes += bytes;
-      other.receivedBytes += bytes;
-    }
+    if (step.kind === 'load') own.loadedBytes += bytes;
+    else other.receivedBytes += bytes;
+    if (step.sources !== undefined) for (const [peer, sent] of step.sources.entries()) (totals[peer] as { sentBytes: number }).sentBytes += sent;
+    else if (step.kind !== 'load') own.sentBytes += bytes;
   }
   return totals.map((total, rank) => {
     const [device, link] = [union(computing[rank] as Interval[]), union(moving[rank] as Interval[])];

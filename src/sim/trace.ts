@@ -2,7 +2,7 @@
  * A simulated run as a timeline, with the names and tracks of a real one, so that `asyncep timeline` can show both side by side.
  *
  * Where it differs from a real one: a transfer's bar is the time in which the link is busy with it, not that in which ranks wait for each other; there
- * is one for each message; and what the model of a run leaves out has no bar (embedding, copies on the device).
+ * is one for each message of rows; and what the model of a run leaves out has no bar (embedding, copies on the device).
  */
 import type { TraceEvent, Track } from '../trace/events.ts';
 import { EXCHANGE_NAMES } from '../trace/exchange-names.ts';
