@@ -13,7 +13,7 @@ import { partitionExperts } from '../collective/partition.ts';
 import { expertWeightBytes } from '../model/flops.ts';
 import { batchesOf, takenInTurn } from './passes.ts';
 import type { RunShape } from './run-shape.ts';
-import type { Steps, StepPlace } from './schedule.ts';
+import type { StepBuilder, StepPlace } from './steps.ts';
 import { feedShapes, offloadLayers, SlotFeed } from './slot-feed.ts';
 import { totalOf, Work } from './work.ts';
 
