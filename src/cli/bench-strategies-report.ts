@@ -101,7 +101,8 @@ function measuredShares(trials: readonly Trial[], ranks: number): number[] | und
 
 const medianWall = ({ repetitions }: Trial): number => median(repetitions.map(({ wallMs }) => wallMs));
 
-function baseShape({ setting, ranks, link, trials, matmulFlopsPerSecond }: WorldFacts): RunShape {
+/** What is predicted for all strategies of a world, at the matmul rate and under `resident`. */
+export function baseShape({ setting, ranks, link, trials, matmulFlopsPerSecond }: WorldFacts): RunShape {
   const { flags: { batchTokens, wire, dispatch }, model: { config }, prompts, candidates, weightBytes } = setting;
   const expertShares = measuredShares(trials, ranks);
   return {

@@ -107,13 +107,16 @@ export function parseVariant(label: string): Variant {
   return Object.assign({ label, strategy }, ...parts.map((part) => VARIANTS[part])) as Variant;
 }
 
-/** @throws InputError for whatever can be seen to be wrong before a rank starts */
-export async function prepareSetting(flags: StrategiesFlags): Promise<Setting> {
+/**
+ * @param given instead of the model that the flags name
+ * @throws InputError for whatever can be seen to be wrong before a rank starts
+ */
+export async function prepareSetting(flags: StrategiesFlags, given?: BenchModel): Promise<Setting> {
   const strategies = flags.strategies.map(parseVariant);
   const wrong = flags.ranks.find((ranks) => ranks > MAX_RANKS);
   if (wrong !== undefined) throw new InputError('--ranks', '', `${wrong} ranks asked for; expected whole numbers from 1 to ${MAX_RANKS}`);
   checkLinkFlag(flags.link);
-  const model = await chooseBenchModel(flags);
+  const model = given ?? (await chooseBenchModel(flags));
   const { vocabSize, dtype } = model.config;
   const workload = await chooseWorkload(flags.workload, model.config, { longestContext: flags.context, tokens: flags.tokens, seed: flags.seed });
   const candidates = Uint32Array.from({ length: Math.min(CANDIDATES, vocabSize) }, (_, i) => Math.floor((i * vocabSize) / Math.min(CANDIDATES, vocabSize)));

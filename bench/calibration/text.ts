@@ -1,0 +1,50 @@
+/** The comparison as tables. */
+import { formatFlops, formatPercent } from '../../src/cli/format.ts';
+import { newTable } from '../../src/cli/table.ts';
+import { summarizeErrors, type Cell, type Comparison, type WorldRate } from './compare.ts';
+import { linkText } from './shapes.ts';
+
+const signed = (value: number): string => `${value > 0 ? '+' : ''}${formatPercent(value)}`;
+const orNone = (value: number | null): string => (value === null ? '-' : formatPercent(value));
+
+function ratesTable(rates: readonly WorldRate[]): string {
+  const table = newTable(['model', 'ranks', 'link', 'rate of a rank', 'noise', 'others']);
+  for (const { model, ranks, link, flopsPerSecond, residentSpread, othersShare } of rates) {
+    table.push([model, ranks, linkText(link), formatFlops(flopsPerSecond), formatPercent(residentSpread), orNone(othersShare)]);
+  }
+  return table.toString();
+}
+
+function cellsTable(cells: readonly Cell[]): string {
+  const table = newTable(['model', 'ranks', 'link', 'strategy', 'measured ms', 'predicted ms', 'error', 'spread']);
+  for (const { model, ranks, link, strategy, measuredMs, predictedMs, error, spread } of cells) {
+    table.push([model, ranks, link, strategy, measuredMs.toFixed(0), predictedMs.toFixed(0), signed(error), formatPercent(spread)]);
+  }
+  return table.toString();
+}
+
+function errorsTable(cells: readonly Cell[]): string {
+  const table = newTable(['absolute error', 'cells', 'median', '90th percentile', 'worst']);
+  const groups: [string, (cell: Cell) => boolean][] = [
+    ...[...new Set(cells.map(({ strategy }) => strategy))].map((name): [string, (cell: Cell) => boolean] => [name, ({ strategy }) => strategy === name]),
+    ...[...new Set(cells.map(({ ranks }) => ranks))].map((count): [string, (cell: Cell) => boolean] => [`${count} ${count === 1 ? 'rank' : 'ranks'}`, ({ ranks }) => ranks === count]),
+    ['all', () => true],
+  ];
+  for (const [name, holds] of groups) {
+    const some = cells.filter(holds);
+    const { median, p90, worst } = summarizeErrors(some);
+    table.push([name, some.length, ...[median, p90, worst].map(formatPercent)]);
+  }
+  return table.toString();
+}
+
+export const LEGEND: readonly string[] = [
+  'rate       of the kernels in a pass, of one rank: at it resident is predicted as it was measured, in this world; all other strategies of the world are predicted from it',
+  'noise      largest less smallest repetition of resident, over the median',
+  'others     of all cores\' time, what other programs and the neighbours of a virtual machine took during the runs, median',
+  'measured   median over the repetitions of the ratio to resident in the same repetition, times the median of resident',
+  'spread     largest less smallest of these ratios, over their median',
+];
+
+export const comparisonText = ({ rates, cells }: Comparison): string =>
+  [ratesTable(rates), cellsTable(cells), errorsTable(cells), ...LEGEND].join('\n');
