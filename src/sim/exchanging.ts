@@ -22,7 +22,7 @@ import { splitHeads, splitWidth } from '../model/shard.ts';
 import type { ExchangeKind } from '../trace/exchange-names.ts';
 import { allGather, dispatchRows, packetBytes, reduceScatter, rowsPerToken, transposed, type BytesMatrix } from './collectives.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
-import { hasOwnSequences, type RunShape } from './run-shape.ts';
+import { hasOwnSequences, type RunShape, type WorldShape } from './run-shape.ts';
 import type { StepBuilder, StepPlace } from './steps.ts';
 import { offloadLayers, OwnExperts } from './slot-feed.ts';
 import { totalOf, Work, type Sequences } from './work.ts';
@@ -47,7 +47,7 @@ class JointPass {
   readonly #tokens: readonly number[];
   readonly #last: readonly number[];
 
-  constructor(private readonly shape: RunShape, parts: readonly Sequences[]) {
+  constructor(private readonly shape: WorldShape, parts: readonly Sequences[]) {
     this.#parts = parts.map((part) => new Work(shape.config, part));
     this.#all = new Work(shape.config, parts.flat());
     const own = hasOwnSequences(shape.strategy);
@@ -153,14 +153,23 @@ function addStage(steps: StepBuilder, { flops, bytes, exchange }: Stage, frontie
 }
 
 /** The stages of one layer of one pass. @internal for tests against formulas */
-export const layerStages = (shape: RunShape, parts: readonly Sequences[], layer: number): Stage[] => new JointPass(shape, parts).stages(layer);
+export const layerStages = (shape: WorldShape, parts: readonly Sequences[], layer: number): Stage[] => new JointPass(shape, parts).stages(layer);
 
 /** Bytes of a rank's part of one layer's experts. */
-function ownLayerBytes({ config, ranks, strategy, weightBytes }: RunShape, rank: number): number {
+function ownLayerBytes({ config, ranks, strategy, weightBytes }: WorldShape, rank: number): number {
   const expert = expertWeightBytes(config, weightBytes);
   const byIndex = strategy === 'ep' || strategy === 'tp-ep';
   if (byIndex) return (partitionExperts(config.numExperts, ranks)[rank]?.count ?? 0) * expert;
   return (config.numExperts * expert * (splitWidth(config, ranks)[rank]?.count ?? 0)) / config.moeIntermediateSize;
+}
+
+/** A pass to be added. */
+export interface NewPass {
+  readonly pass: number;
+  /** Sequences of each rank, or one list of all. */
+  readonly parts: readonly Sequences[];
+  /** Steps that it waits for. */
+  readonly after: readonly number[];
 }
 
 /** A pass under way. */
@@ -170,41 +179,63 @@ interface Lane {
   frontier: Frontier;
 }
 
-/** Adds what one layer of the passes of a round does. */
-function addLayer(steps: StepBuilder, lanes: readonly Lane[], layer: number, own: readonly OwnExperts[]): void {
-  const ready = own.map((experts) => experts.ready({ pass: (lanes[0] as Lane).pass, layer }));
-  for (const lane of lanes) {
-    const place = { pass: lane.pass, layer };
-    lane.frontier = lane.frontier.map((after, rank) => [...after, ...(ready[rank] ?? [])]);
-    for (const stage of lane.joint.stages(layer)) lane.frontier = addStage(steps, stage, lane.frontier, place);
+/** All ranks; passes are added one after another, when each is there. */
+export class ExchangingRanks {
+  /** With offload: the experts of each rank. */
+  readonly #own: readonly OwnExperts[];
+  readonly #firstMoe: number;
+  /** Of the passes of the round before. */
+  #ends: readonly Frontier[] = [];
+
+  constructor(private readonly steps: StepBuilder, private readonly shape: WorldShape) {
+    const { config, ranks } = shape;
+    const moe = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
+    this.#firstMoe = moe[0] ?? Infinity;
+    const count = offloadLayers(shape) > 0 ? ranks : 0;
+    this.#own = Array.from({ length: count }, (_, rank) => new OwnExperts(steps, shape, rank, ownLayerBytes(shape, rank), moe));
   }
-  for (const [rank, experts] of own.entries()) experts.done(layer, lanes.flatMap(({ frontier }) => frontier[rank] ?? []));
+
+  /**
+   * Adds passes behind those before; where own experts come from host memory, they come once for all of them.
+   * @returns of each pass the last steps of each rank
+   */
+  round(passes: readonly NewPass[]): readonly Frontier[] {
+    const { ranks, config: { numHiddenLayers } } = this.shape;
+    const lanes = passes.map(({ pass, parts, after }): Lane => ({ pass, joint: new JointPass(this.shape, parts), frontier: Array.from({ length: ranks }, () => after) }));
+    for (let layer = 0; layer < numHiddenLayers; layer++) {
+      if (layer === this.#firstMoe && this.#own.length > 0) this.#begin(lanes);
+      this.#layer(lanes, layer);
+    }
+    this.#ends = lanes.map(({ joint, pass, frontier }) => addStage(this.steps, joint.head(), frontier, { pass, layer: null }));
+    for (const experts of this.#own) experts.ahead((lanes.at(-1) as Lane).pass + 1);
+    return this.#ends;
+  }
+
+  /** A rank's passes wait at their first MoE layer until those of the round before have ended there. */
+  #begin(lanes: readonly Lane[]): void {
+    for (const lane of lanes) lane.frontier = lane.frontier.map((after, rank) => [...after, ...this.#ends.flatMap((ended) => ended[rank] ?? [])]);
+  }
+
+  #layer(lanes: readonly Lane[], layer: number): void {
+    const ready = this.#own.map((experts) => experts.ready({ pass: (lanes[0] as Lane).pass, layer }));
+    for (const lane of lanes) {
+      const place = { pass: lane.pass, layer };
+      lane.frontier = lane.frontier.map((after, rank) => [...after, ...(ready[rank] ?? [])]);
+      for (const stage of lane.joint.stages(layer)) lane.frontier = addStage(this.steps, stage, lane.frontier, place);
+    }
+    for (const [rank, experts] of this.#own.entries()) experts.done(layer, lanes.flatMap(({ frontier }) => frontier[rank] ?? []));
+  }
 }
 
 /** Adds all steps of the run. */
 export function addExchanging(steps: StepBuilder, shape: RunShape): void {
-  const { config, ranks, inFlight = passShapeOf(shape).inFlight } = shape;
-  const moe = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
-  const offload = offloadLayers(shape) > 0;
-  const own = offload ? Array.from({ length: ranks }, (_, rank) => new OwnExperts(steps, shape, rank, ownLayerBytes(shape, rank), moe)) : [];
+  const { inFlight = passShapeOf(shape).inFlight } = shape;
+  const ranks = new ExchangingRanks(steps, shape);
   const passes = jointPassesOf(shape);
-  const together = offload ? inFlight : 1;
+  const together = offloadLayers(shape) > 0 ? inFlight : 1;
   const ends: Frontier[] = [];
   for (let first = 0; first < passes.length; first += together) {
-    const lanes = passes.slice(first, first + together).map((parts, i): Lane => {
-      const begin = [...new Set(ends[first + i - inFlight]?.flat() ?? [])];
-      return { pass: first + i, joint: new JointPass(shape, parts), frontier: Array.from({ length: ranks }, () => begin) };
-    });
-    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-      if (offload && layer === moe[0]) beginRound(lanes, ends.slice(Math.max(0, first - together)));
-      addLayer(steps, lanes, layer, own);
-    }
-    for (const { joint, pass, frontier } of lanes) ends.push(addStage(steps, joint.head(), frontier, { pass, layer: null }));
+    const round = passes.slice(first, first + together).map((parts, i): NewPass => ({ pass: first + i, parts, after: [...new Set(ends[first + i - inFlight]?.flat() ?? [])] }));
+    ends.push(...ranks.round(round));
   }
-  for (const experts of own) experts.ahead(passes.length);
-}
-
-/** A rank's passes wait at their first MoE layer until those of the round before have ended there. */
-function beginRound(lanes: readonly Lane[], before: readonly Frontier[]): void {
-  for (const lane of lanes) lane.frontier = lane.frontier.map((after, rank) => [...after, ...before.flatMap((ended) => ended[rank] ?? [])]);
 }

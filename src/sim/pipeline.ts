@@ -12,10 +12,10 @@ import { splitLayers, type IndexRange } from '../model/shard.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { packetBytes } from './collectives.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
-import type { RunShape } from './run-shape.ts';
+import type { RunShape, WorldShape } from './run-shape.ts';
 import type { ComputePart, StepBuilder } from './steps.ts';
 import { offloadLayers, OwnExperts } from './slot-feed.ts';
-import { totalOf, Work } from './work.ts';
+import { totalOf, Work, type Sequences } from './work.ts';
 
 /** Tokens of the sequence by which layers are weighed against each other when they are split. */
 const TYPICAL_TOKENS = 512;
@@ -33,7 +33,7 @@ class StageRank {
   /** The last step of the pass before. */
   #last: number[] = [];
 
-  constructor(private readonly steps: StepBuilder, shape: RunShape, private readonly rank: number, { first, count }: IndexRange) {
+  constructor(private readonly steps: StepBuilder, shape: WorldShape, private readonly rank: number, { first, count }: IndexRange) {
     const { config, weightBytes } = shape;
     const moe = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe && layer >= first && layer < first + count ? [layer] : []));
     this.#own = offloadLayers(shape) === 0 ? null : new OwnExperts(steps, shape, rank, layerExpertBytes(config, weightBytes), moe);
@@ -59,24 +59,42 @@ class StageRank {
   }
 }
 
+/** The stages of a model; passes are added one after another, when each is there. */
+export class PipelineRanks {
+  readonly #stages: readonly { readonly layers: IndexRange; readonly of: StageRank }[];
+
+  constructor(private readonly steps: StepBuilder, private readonly shape: WorldShape) {
+    this.#stages = pipelineStages(shape.config, shape.ranks).map((layers, rank) => ({ layers, of: new StageRank(steps, shape, rank, layers) }));
+  }
+
+  /** Adds a pass behind those before. @param after steps that it waits for @returns its last step */
+  pass(pass: number, sequences: Sequences, after: readonly number[]): number {
+    const { config: { hiddenSize }, wire } = this.shape;
+    const work = new Work(this.shape.config, sequences);
+    let before = after;
+    for (const [rank, { layers, of }] of this.#stages.entries()) {
+      const place = { pass, layer: layers.first, exchange: 'stage' as const };
+      if (rank > 0) before = [this.steps.message(rank - 1, rank, work.tokens * packetBytes(hiddenSize, wire, 0), before, place)];
+      before = [of.pass(pass, this.#partsOf(work, layers), before)];
+      of.ahead(pass + 1);
+    }
+    return before[0] as number;
+  }
+
+  /** The head is with the last layer. */
+  #partsOf(work: Work, { first, count }: IndexRange): ComputePart[] {
+    const layers = Array.from({ length: count }, (_, i): ComputePart => ({ layer: first + i, flops: totalOf(work.flops(first + i)) }));
+    return work.isLast(first + count - 1) ? [...layers, { layer: null, flops: work.headFlops(this.shape.candidates) }] : layers;
+  }
+}
+
 /** Adds all steps of the run. */
 export function addPipeline(steps: StepBuilder, shape: RunShape): void {
-  const { config, ranks, wire, candidates, inFlight = passShapeOf(shape).inFlight } = shape;
-  const stages = pipelineStages(config, ranks).map((layers, rank) => ({ layers, rank, of: new StageRank(steps, shape, rank, layers) }));
-  const passes = jointPassesOf(shape);
+  const { inFlight = passShapeOf(shape).inFlight } = shape;
+  const ranks = new PipelineRanks(steps, shape);
   const ends: number[] = [];
-  for (const [pass, parts] of passes.entries()) {
-    const work = new Work(config, parts.flat());
+  for (const [pass, parts] of jointPassesOf(shape).entries()) {
     const free = ends[pass - inFlight];
-    let after = free === undefined ? [] : [free];
-    for (const { layers: { first, count }, rank, of } of stages) {
-      const place = { pass, layer: first, exchange: 'stage' as const };
-      if (rank > 0) after = [steps.message(rank - 1, rank, work.tokens * packetBytes(config.hiddenSize, wire, 0), after, place)];
-      const todo = Array.from({ length: count }, (_, i): ComputePart => ({ layer: first + i, flops: totalOf(work.flops(first + i)) }));
-      if (rank === ranks - 1) todo.push({ layer: null, flops: work.headFlops(candidates) });
-      after = [of.pass(pass, todo, after)];
-    }
-    ends.push(after[0] as number);
+    ends.push(ranks.pass(pass, parts.flat(), free === undefined ? [] : [free]));
   }
-  for (const { of } of stages) of.ahead(passes.length);
 }

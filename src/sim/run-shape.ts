@@ -20,15 +20,11 @@ export const BASELINES: readonly SimStrategy[] = ['ep', 'dp-tp', 'tp-ep', 'tp', 
 /** The strategies in which every pass has sequences of each rank; in the others all ranks share one batch. */
 export const hasOwnSequences = (strategy: SimStrategy): boolean => !['tp-ep', 'tp', 'pp'].includes(strategy);
 
-/** Everything that a prediction depends on. */
-export interface RunShape {
+/** Ranks that share a model, whatever they compute. */
+export interface WorldShape {
   readonly config: ModelConfig;
   readonly strategy: SimStrategy;
   readonly ranks: number;
-  /** Tokens of each sequence. */
-  readonly lengths: readonly number[];
-  /** As in the cluster: tokens of a batch at most, unless one sequence is longer. */
-  readonly batchTokens: number;
   /** Candidates whose logits are asked for. */
   readonly candidates: number;
   /** Rate of a rank's kernels when all ranks compute, measured; one for all or one for each. FLOP/s. */
@@ -54,8 +50,16 @@ export interface RunShape {
   readonly offload?: { readonly layers: number };
   /** From a rank's host memory to its device, each rank by itself; no limit by default. */
   readonly hostBytesPerSecond?: number;
-  /** Passes under way at the same time, where all ranks take part in them; as the cluster has it by default. */
-  readonly inFlight?: number;
   /** Share of all (token, expert) pairs that each rank's experts get; by the number of experts otherwise. */
   readonly expertShares?: readonly number[];
+}
+
+/** Everything that a prediction of a run depends on. */
+export interface RunShape extends WorldShape {
+  /** Tokens of each sequence. */
+  readonly lengths: readonly number[];
+  /** As in the cluster: tokens of a batch at most, unless one sequence is longer. */
+  readonly batchTokens: number;
+  /** Passes under way at the same time, where all ranks take part in them; as the cluster has it by default. */
+  readonly inFlight?: number;
 }

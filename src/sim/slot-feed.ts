@@ -7,16 +7,16 @@
  *     loads of own experts  lead s, min(d, s) there: bytes go into the slot itself
  */
 import { checkOffload, aheadShape } from '../strategy/offload.ts';
-import type { RunShape } from './run-shape.ts';
+import type { WorldShape } from './run-shape.ts';
 import type { StepBuilder, StepPlace } from './steps.ts';
 
 const DEFAULT_DEPTH = 2;
 
 /** Layers that own experts are held ahead; 0: they are on the device. */
-export const offloadLayers = ({ offload }: Pick<RunShape, 'offload'>): number => offload?.layers ?? 0;
+export const offloadLayers = ({ offload }: Pick<WorldShape, 'offload'>): number => offload?.layers ?? 0;
 
 /** @throws InputError as a real run does: no whole number of layers, or a strategy that keeps all experts on the device */
-export const checkShape = (shape: Pick<RunShape, 'strategy' | 'offload'>): void =>
+export const checkShape = (shape: Pick<WorldShape, 'strategy' | 'offload'>): void =>
   checkOffload(shape.strategy, { settings: { offloadLayers: offloadLayers(shape) } });
 
 interface FeedShape {
@@ -25,70 +25,76 @@ interface FeedShape {
 }
 
 /** Of both kinds of transfers under `asyncep`, and of the loads of a rank's own experts where rows travel. */
-export function feedShapes(shape: Pick<RunShape, 'depth' | 'offload'>, streamedLayers: readonly number[]): { readonly reads: FeedShape; readonly loads: FeedShape } {
+export function feedShapes(shape: Pick<WorldShape, 'depth' | 'offload'>, streamedLayers: readonly number[]): { readonly reads: FeedShape; readonly loads: FeedShape } {
   const settings = { depth: shape.depth ?? DEFAULT_DEPTH, offloadLayers: offloadLayers(shape) };
   const { slots, depth } = aheadShape({ settings }, { streamedLayers });
   return { reads: { lead: depth + 1, there: depth }, loads: { lead: slots, there: Math.min(depth, slots) } };
 }
 
-/** Steps by which the last use of each position is over, in order. */
-export type Uses = readonly (readonly number[])[];
-
-/** One kind of transfers of one rank. */
+/** One kind of transfers of one rank: those of each position in order, some of them ahead of their use. */
 export class SlotFeed {
-  #position = 0;
+  /** Positions whose transfers were added, or were there before the run. */
+  #fetched: number;
+  #used = 0;
+  /** Transfers of positions that have not been asked for, the next one first. */
+  readonly #ahead: (readonly number[])[] = [];
+  /** Steps by which the use of the last positions is over: of position p at p modulo the lead. */
+  readonly #uses: (readonly number[])[] = [];
 
   /** @param add adds the transfers of one position, after some steps */
-  constructor(private readonly shape: FeedShape, private readonly add: (after: readonly number[], place: StepPlace) => number[]) {}
-
-  /** What the next position's compute waits for. */
-  next(uses: Uses, place: StepPlace): number[] {
-    return this.#position < this.shape.there ? this.#skip() : this.#fetch(uses, place);
+  constructor(private readonly shape: FeedShape, private readonly add: (after: readonly number[], place: StepPlace) => readonly number[]) {
+    this.#fetched = shape.there;
   }
 
-  #skip(): number[] {
-    this.#position++;
-    return [];
+  /** What the next position's compute waits for; {@link used} is told before it is asked for the one after. */
+  next(place: StepPlace): readonly number[] {
+    if (this.#used < this.shape.there) return [];
+    return this.#used < this.#fetched ? (this.#ahead.shift() as readonly number[]) : this.#fetch(place);
   }
 
-  #fetch(uses: Uses, place: StepPlace): number[] {
-    return this.add(uses[this.#position++ - this.shape.lead] ?? [], place);
+  #fetch(place: StepPlace): readonly number[] {
+    const position = this.#fetched++;
+    return this.add(position < this.shape.lead ? [] : (this.#uses[position % this.shape.lead] as readonly number[]), place);
   }
 
-  /** For the run after this one, as much as the run before left for this one. */
-  ahead(uses: Uses, placeOf: (position: number) => StepPlace): void {
-    const last = this.#position + Math.min(this.shape.there, uses.length);
-    while (this.#position < last) this.#fetch(uses, placeOf(this.#position));
+  /** @param after steps by which the use of the position is over */
+  used(after: readonly number[]): void {
+    this.#uses[this.#used++ % this.shape.lead] = after;
+  }
+
+  /** For the pass (or round) after this one, as much as the one before left for this one. */
+  ahead(placeOf: (position: number) => StepPlace): void {
+    while (this.#fetched < this.#used + this.shape.there) this.#ahead.push(this.#fetch(placeOf(this.#fetched)));
   }
 }
 
 /** Own experts of one rank that come from its host memory, where rows travel: each layer once for all passes of a round. */
 export class OwnExperts {
   readonly #feed: SlotFeed;
-  readonly #uses: number[][] = [];
+  readonly #streamed: readonly number[];
 
   /** @param layers the MoE layers of the rank; the first stays on the device */
-  constructor(steps: StepBuilder, shape: RunShape, rank: number, layerBytes: number, private readonly layers: readonly number[]) {
-    this.#feed = new SlotFeed(feedShapes(shape, layers.slice(1)).loads, (after, place) => [steps.load(rank, layerBytes, after, place)]);
-  }
-
-  #travels(layer: number | null): boolean {
-    return layer !== null && this.layers.indexOf(layer) > 0;
+  constructor(steps: StepBuilder, shape: WorldShape, rank: number, layerBytes: number, [, ...streamed]: readonly number[]) {
+    this.#streamed = streamed;
+    this.#feed = new SlotFeed(feedShapes(shape, streamed).loads, (after, place) => [steps.load(rank, layerBytes, after, place)]);
   }
 
   /** What the layer waits for. */
-  ready(place: StepPlace): number[] {
-    return this.#travels(place.layer) ? this.#feed.next(this.#uses, place) : [];
+  ready(place: StepPlace): readonly number[] {
+    return this.#travels(place.layer) ? this.#feed.next(place) : [];
   }
 
   /** All passes have been through the layer when these steps are over. */
   done(layer: number | null, after: readonly number[]): void {
-    if (this.#travels(layer)) this.#uses.push([...after]);
+    if (this.#travels(layer)) this.#feed.used(after);
   }
 
   /** @param pass the one after the last */
   ahead(pass: number): void {
-    const streamed = this.layers.slice(1);
-    this.#feed.ahead(this.#uses, (position) => ({ pass, layer: streamed[position % streamed.length] as number }));
+    this.#feed.ahead((position) => ({ pass, layer: this.#streamed[position % this.#streamed.length] as number }));
+  }
+
+  #travels(layer: number | null): boolean {
+    return layer !== null && this.#streamed.includes(layer);
   }
 }

@@ -17,18 +17,29 @@ const addTimes = (a: LayerParts, b: LayerParts, times: number): LayerParts => ({
 
 export const totalOf = (parts: LayerParts): number => parts.projections + parts.attention + parts.router + parts.experts + parts.dense;
 
+/** More tokens than a sequence has. */
+const CACHED = 2 ** 26;
+
 /** Sequences on one device (or on all together), as work. The last layer has the engine's shortcut. */
 export class Work {
   readonly tokens: number;
   readonly #byKind = new Map<string, LayerParts>();
-  /** How many sequences have a length: workloads have many of few. */
-  readonly #counts = new Map<number, number>();
+  /** How many sequences have a length and as many cached tokens: workloads have many of few. */
+  readonly #counts = new Map<number, { readonly newTokens: number; readonly cachedTokens: number; count: number }>();
 
-  constructor(readonly config: ModelConfig, readonly sequences: Sequences) {
+  /**
+   * @param sequences tokens of each to compute
+   * @param cached tokens before these that are in a cache; none by default
+   */
+  constructor(readonly config: ModelConfig, readonly sequences: Sequences, cached?: Sequences) {
     let tokens = 0;
-    for (const length of sequences) {
-      tokens += length;
-      this.#counts.set(length, (this.#counts.get(length) ?? 0) + 1);
+    for (const [index, newTokens] of sequences.entries()) {
+      tokens += newTokens;
+      const cachedTokens = cached?.[index] ?? 0;
+      const key = newTokens + CACHED * cachedTokens;
+      const known = this.#counts.get(key);
+      if (known === undefined) this.#counts.set(key, { newTokens, cachedTokens, count: 1 });
+      else known.count++;
     }
     this.tokens = tokens;
   }
@@ -48,7 +59,7 @@ export class Work {
     const known = this.#byKind.get(kind);
     if (known !== undefined) return known;
     let sum = NO_WORK;
-    for (const [newTokens, count] of this.#counts) sum = addTimes(sum, layerFlops(this.config, layer, { newTokens }, last), count);
+    for (const { count, ...sequence } of this.#counts.values()) sum = addTimes(sum, layerFlops(this.config, layer, sequence, last), count);
     this.#byKind.set(kind, sum);
     return sum;
   }
