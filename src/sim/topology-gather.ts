@@ -94,13 +94,41 @@ export function channelsGatherMs({ devices, nodes, inside, network, layerBytes, 
  *
  * To a few pieces and latencies that is the slower of (D-1)/D L / B_inside and (N-1)/N L / (D B_network).
  */
-export function ringsGatherMs({ devices, nodes, inside, network, layerBytes, chunkBytes }: NodesGather): number {
+export const ringsGatherMs = (shape: NodesGather): number =>
+  stagesMs(shape, ({ count, zMs, wMs }) => Math.max(count * zMs, wMs));
+
+/**
+ * Nodes that fetch: as a ring of rings, but what comes over the network is read where it lies, and need not have come to a neighbour before. So M = m z, with
+ * one latency for all N - 1 shards.
+ */
+export const nodeFetchGatherMs = (shape: NodesGather): number => stagesMs(shape, ({ count, zMs }) => count * zMs);
+
+/** A shard's pieces on the network: z and w of the formulas. */
+interface OverNetwork {
+  readonly count: number;
+  readonly zMs: number;
+  readonly wMs: number;
+}
+
+/** Both stages. @param shardMs M: how much later than a shard the next one comes over the network */
+function stagesMs({ devices, nodes, inside, network, layerBytes, chunkBytes }: NodesGather, shardMs: (network: OverNetwork) => number): number {
   const { count, bytes } = piecesOf(layerBytes / (devices * nodes), chunkBytes);
   const [x, z] = [onLinkMs(bytes, inside), onLinkMs(bytes, network)];
-  const overNetwork = Math.max(count * z, z + network.latencyMs);
-  if (devices === 1) return nodes === 1 ? 0 : (nodes - 2) * overNetwork + count * z + network.latencyMs;
+  const w = z + network.latencyMs;
+  const nextShard = shardMs({ count, zMs: z, wMs: w });
+  if (devices === 1) return nodes === 1 ? 0 : (nodes - 2) * nextShard + (count - 1) * z + w;
   const shard = (devices - 2) * Math.max(count * x, x + inside.latencyMs) + count * x;
   if (nodes === 1) return shard + inside.latencyMs;
-  const behindNetwork = z + network.latencyMs + (count - 1) * Math.max(0, z - x) + shard + (nodes - 2) * Math.max(overNetwork, shard);
+  const behindNetwork = w + (count - 1) * Math.max(0, z - x) + shard + (nodes - 2) * Math.max(nextShard, shard);
   return inside.latencyMs + Math.max(nodes * shard, behindNetwork);
+}
+
+/**
+ * Everyone fetches for itself, s = L / (D N): D - 1 shards over the port inside, (N-1) D shards through the adapter, both at once, one latency each. An owner
+ * is read as much as it reads, so its links are no narrower on the other side.
+ */
+export function fetchGatherMs({ devices, nodes, inside, network, layerBytes }: Omit<NodesGather, 'chunkBytes'>): number {
+  const shardBytes = layerBytes / (devices * nodes);
+  const readMs = (shards: number, link: Link): number => (shards === 0 ? 0 : onLinkMs(shards * shardBytes, link) + link.latencyMs);
+  return Math.max(readMs(devices - 1, inside), readMs((nodes - 1) * devices, network));
 }

@@ -9,16 +9,21 @@
  *                the bytes and of the links inside
  *     rings      ring of rings: device g of every node is on ring g over the network, which brings each remote byte into a node once; rings inside the
  *                nodes pass on what came in
- *     replicas   worlds of W ranks that hold all experts each (one node, or a ring of rings over some), nothing travels between worlds
+ *     fetch      nobody hands on: every device reads every shard where it lies, its node's over the switch, all others through its own adapter
+ *     node-fetch device g of every node reads the shards of the devices g of the others; rings inside the nodes pass on what came in
+ *     replicas   worlds of W ranks that hold all experts each, nothing travels between worlds; `fetch` on one node, `node-fetch` on more
+ *
+ * Where shards are handed on, ranks go *in step*: a rank gets a layer when all whose links it comes over have asked for it. So a flat ring and a ring of
+ * rings go in step as a whole, a node that fetches as a node, and who reads for itself waits for nobody.
  *
  * Shards are cut by bytes, P equal ones: the engine cuts by whole experts, and so takes no more ranks than experts.
  */
 import type { Link } from '../collective/link.ts';
 import { InputError } from '../errors.ts';
 import type { Figure } from './presets/hardware-schema.ts';
-import { channelsGatherMs, ringGatherMs, ringsGatherMs } from './topology-gather.ts';
+import { channelsGatherMs, fetchGatherMs, nodeFetchGatherMs, ringGatherMs, ringsGatherMs } from './topology-gather.ts';
 
-export const ARRANGEMENTS = ['flat', 'channels', 'rings', 'replicas'] as const;
+export const ARRANGEMENTS = ['flat', 'channels', 'rings', 'fetch', 'node-fetch', 'replicas'] as const;
 export type ArrangementKind = (typeof ARRANGEMENTS)[number];
 
 /** Links of one device, each in one direction; a latency is that of one hop of a ring. */
@@ -89,6 +94,14 @@ export function checkArrangement(arrangement: Arrangement, { devices }: Pick<Nod
   if (world > devices && world % devices !== 0) refuse('ranks', `${world} ranks of one world on nodes of ${devices}; expected whole nodes`);
 }
 
+/** Ranks that go in step with each other: a divisor of all ranks, 1 where each waits for nobody. */
+export function ranksInStep(arrangement: Arrangement, { devices }: Pick<Nodes, 'devices'>): number {
+  const world = worldSize(arrangement);
+  const { kind } = arrangement;
+  if (kind === 'fetch' || (kind === 'replicas' && world <= devices)) return 1;
+  return kind === 'node-fetch' || kind === 'replicas' ? Math.min(world, devices) : world;
+}
+
 /**
  * Milliseconds in which every rank of a world gets what it lacks of one layer, over idle links.
  * @param layerBytes of all experts of a layer
@@ -98,9 +111,11 @@ export function checkArrangement(arrangement: Arrangement, { devices }: Pick<Nod
 export function topologyGatherMs(arrangement: Arrangement, nodes: Nodes, layerBytes: number, chunkBytes: number): number {
   checkArrangement(arrangement, nodes);
   const world = worldSize(arrangement);
-  if (world <= nodes.devices) return ringGatherMs(Array.from({ length: world }, () => nodes.inside), layerBytes, chunkBytes);
-  const shape = { ...nodes, nodes: world / nodes.devices, layerBytes, chunkBytes };
-  if (arrangement.kind === 'flat') return channelsGatherMs({ ...shape, channels: 1 });
-  if (arrangement.kind === 'channels') return channelsGatherMs({ ...shape, channels: nodes.devices });
-  return ringsGatherMs(shape);
+  const { kind } = arrangement;
+  const shape = { ...nodes, devices: Math.min(world, nodes.devices), nodes: Math.max(1, world / nodes.devices), layerBytes, chunkBytes };
+  if (kind === 'fetch' || (kind === 'replicas' && shape.nodes === 1)) return fetchGatherMs(shape);
+  if (shape.nodes === 1) return ringGatherMs(Array.from({ length: world }, () => nodes.inside), layerBytes, chunkBytes);
+  if (kind === 'flat') return channelsGatherMs({ ...shape, channels: 1 });
+  if (kind === 'channels') return channelsGatherMs({ ...shape, channels: nodes.devices });
+  return kind === 'rings' ? ringsGatherMs(shape) : nodeFetchGatherMs(shape);
 }

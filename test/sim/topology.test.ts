@@ -6,8 +6,8 @@ import { layerExpertBytes } from '../../src/model/flops.ts';
 import { gatherMs } from '../../src/sim/cost.ts';
 import { modelPreset } from '../../src/sim/presets/models.ts';
 import { simulate, type Step } from '../../src/sim/schedule.ts';
-import { arrangementName, checkArrangement, DGX_H100, nodesOf, topologyGatherMs, type Arrangement, type ArrangementKind } from '../../src/sim/topology.ts';
-import { channelsGatherMs, piecesOf, ringGatherMs, ringsGatherMs, type NodesGather } from '../../src/sim/topology-gather.ts';
+import { arrangementName, checkArrangement, DGX_H100, nodesOf, ranksInStep, topologyGatherMs, type Arrangement, type ArrangementKind } from '../../src/sim/topology.ts';
+import { channelsGatherMs, nodeFetchGatherMs, piecesOf, ringGatherMs, ringsGatherMs, type NodesGather } from '../../src/sim/topology-gather.ts';
 
 /** Channels from here on are of one step each. */
 const FLIGHTS = 1000;
@@ -49,8 +49,8 @@ function playedRing(links: readonly Link[], layerBytes: number, chunkBytes: numb
   return pieces.endMs();
 }
 
-/** A ring of rings, piece by piece. */
-function playedRings({ devices, nodes, inside, network, layerBytes, chunkBytes }: NodesGather): number {
+/** A ring of rings, piece by piece. @param fetched what comes over the network is read where it lies, and not handed on */
+function playedRings({ devices, nodes, inside, network, layerBytes, chunkBytes }: NodesGather, fetched = false): number {
   const { count, bytes } = piecesOf(layerBytes / (devices * nodes), chunkBytes);
   const pieces = new Pieces(bytes);
   const ranks = Array.from({ length: devices * nodes }, (_, rank) => ({ node: Math.floor(rank / devices), device: rank % devices }));
@@ -61,7 +61,7 @@ function playedRings({ devices, nodes, inside, network, layerBytes, chunkBytes }
     // Into the nodes...
     const fromNetwork = round === nodes - 1 ? here : ranks.map(({ node, device }) => {
       const from = rankOf(node - 1, device);
-      return (here[from] as number[]).map((came) => pieces.send(2 * from, network, afterOf(came)));
+      return (here[from] as number[]).map((came) => pieces.send(2 * from, network, fetched ? [] : afterOf(came)));
     });
     // ...and, what was there before, round them.
     let passed = here;
@@ -97,6 +97,12 @@ describe('the time of a gather in closed form', () => {
   it('is that of a ring of rings played piece by piece, up to 16 ranks', () => {
     fc.assert(fc.property(layout, (shape) => {
       expect(ringsGatherMs(shape)).toBeCloseTo(playedRings(shape), 6);
+    }), { numRuns: 150 });
+  });
+
+  it('is that of nodes that fetch, played piece by piece, up to 16 ranks', () => {
+    fc.assert(fc.property(layout, (shape) => {
+      expect(nodeFetchGatherMs(shape)).toBeCloseTo(playedRings(shape, true), 6);
     }), { numRuns: 150 });
   });
 
@@ -149,9 +155,14 @@ describe('t_EP of an arrangement', () => {
     expect(timeOf('channels', 1000) / timeOf('rings', 1000)).toBeGreaterThan(1.4);
   });
 
-  it('replicas: does not depend on how many there are; those of several nodes are rings of rings', () => {
+  it('fetched: all shards of other nodes through the own adapter, beside those of the node over the switch', () => {
+    for (const ranks of [16, 1000]) expect(timeOf('fetch', ranks)).toBeCloseTo(((ranks - 8) / ranks) * (LAYER / 50e9) * 1000 + 0.0096, 9);
+    expect(timeOf('node-fetch', 1000)).toBeLessThanOrEqual(timeOf('rings', 1000));
+  });
+
+  it('replicas: does not depend on how many there are; those of several nodes are nodes that fetch', () => {
     expect(timeOf('replicas', 8, 8)).toBe(timeOf('replicas', 1000, 8));
-    expect(timeOf('replicas', 64, 32)).toBe(timeOf('rings', 32));
+    expect(timeOf('replicas', 64, 32)).toBe(timeOf('node-fetch', 32));
   });
 
   it('with a slower network grows by as much where the network bounds it, and stays where it does not', () => {
@@ -178,6 +189,12 @@ describe('an arrangement', () => {
     expect(refused({ kind: 'replicas', ranks: 1000, worldRanks: 16 })).toMatchInlineSnapshot(`"topology: worldRanks: 16 of 1000 ranks; expected a divisor of all ranks"`);
     expect(refused({ kind: 'rings', ranks: 0 })).toMatchInlineSnapshot(`"topology: ranks: 0; expected a whole number of at least 1"`);
     expect(() => checkArrangement({ kind: 'replicas', ranks: 12, worldRanks: 4 }, NODES)).not.toThrow();
+  });
+
+  it('goes in step where shards are handed on: as a whole, by nodes, or not at all', () => {
+    const inStep = (kind: ArrangementKind, ranks: number, worldRanks?: number): number => ranksInStep({ kind, ranks, ...(worldRanks && { worldRanks }) }, NODES);
+    expect([inStep('flat', 64), inStep('channels', 64), inStep('rings', 64), inStep('node-fetch', 64), inStep('fetch', 64)]).toEqual([64, 64, 64, 8, 1]);
+    expect([inStep('replicas', 64, 4), inStep('replicas', 64, 8), inStep('replicas', 64, 32), inStep('rings', 4)]).toEqual([1, 1, 8, 4]);
   });
 
   it('has a name', () => {
