@@ -1,4 +1,4 @@
-import { hashSlot } from './hash-slot.ts';
+import { hashSlot } from '../engine/prefix/hash-slot.ts';
 
 const FIRST_SLOTS = 1024;
 

@@ -7,7 +7,7 @@
  * one cache line. The key 0 is a free slot; deleting shifts what follows back, so there are no tombstones. A decision touches hundreds of slots far
  * apart: its time is that of cache misses, which overlap only while the loops are short.
  */
-import { hashSlot } from './hash-slot.ts';
+import { hashSlot } from '../engine/prefix/hash-slot.ts';
 
 /** Engines are bits of a 32-bit word. */
 export const MAX_ENGINES = 32;

@@ -131,7 +131,7 @@ describe('a prefix cache', () => {
   });
 
   it('tells prefixes with the same hash apart by their tokens', () => {
-    const cache = new PrefixCache(12, (tokens) => new Float64Array(Math.floor(tokens.length / 16)).fill(1));
+    const cache = new PrefixCache(12, { hash: (tokens) => new Float64Array(Math.floor(tokens.length / 16)).fill(1) });
     const [a, b] = [sequence(tokensOf(1, 3)), sequence(tokensOf(2, 3))];
     expect(cache.plan([a, b]).cached).toEqual([0, 0]);
     expect(cache.plan([b, a]).cached).toEqual([48, 48]);
@@ -190,7 +190,7 @@ describe('any sequence of batches', () => {
 
   it('has the answers right whatever collides', () => {
     fc.assert(fc.property(fc.integer({ min: 1, max: 14 }), fc.integer({ min: 1, max: 3 }), fc.array(operation, { maxLength: 12 }), (blocks, names, operations) => {
-      const cache = new PrefixCache(blocks, (tokens) => blockHashes(tokens).map((hash) => hash % names));
+      const cache = new PrefixCache(blocks, { hash: (tokens) => blockHashes(tokens).map((hash) => hash % names) });
       const naive = new NaiveCache(blocks);
       const memory = new Memory();
       for (const step of operations) {

@@ -7,28 +7,38 @@ import { hashSlot } from '../../src/engine/prefix/hash-slot.ts';
 const crowded: number[] = [];
 for (let hash = 0; crowded.length < 30; hash++) if ([0, 15].includes(hashSlot(hash) >>> 28)) crowded.push(hash);
 const hash = fc.oneof(fc.constantFrom(...crowded), fc.nat(50).map((n) => n * 2 ** 45));
-const step = fc.oneof(
+interface Step {
+  readonly what: 'set' | 'delete' | 'clear';
+  readonly hash: number;
+  readonly value: number;
+}
+const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ what: fc.constantFrom('set' as const, 'delete' as const), hash, value: fc.nat(1000) }) },
   { weight: 1, arbitrary: fc.record({ what: fc.constant('clear' as const), hash, value: fc.nat(1000) }) },
 );
+
+/** What setting it returned. */
+function run(map: HashMap, { what, hash: key, value }: Step): number | undefined {
+  if (what === 'set') return map.set(key, value);
+  if (what === 'delete') map.delete(key);
+  else map.clear();
+  return undefined;
+}
+
+function runModel(model: Map<number, number>, { what, hash: key, value }: Step): number | undefined {
+  const before = model.get(key) ?? -1;
+  if (what === 'clear') model.clear();
+  else if (what === 'delete') model.delete(key);
+  else model.set(key, value);
+  return what === 'set' ? before : undefined;
+}
 
 describe('numbers by block hash', () => {
   it('are kept as a Map keeps them', () => {
     fc.assert(fc.property(fc.array(step, { maxLength: 200, size: 'max' }), fc.nat(40), (steps, expected) => {
       const ours = new HashMap(expected);
       const model = new Map<number, number>();
-      for (const { what, hash: key, value } of steps) {
-        if (what === 'set') {
-          expect(ours.set(key, value)).toBe(model.get(key) ?? -1);
-          model.set(key, value);
-        } else if (what === 'delete') {
-          ours.delete(key);
-          model.delete(key);
-        } else {
-          ours.clear();
-          model.clear();
-        }
-      }
+      for (const one of steps) expect(run(ours, one)).toBe(runModel(model, one));
       expect(ours.size).toBe(model.size);
       for (const key of [...crowded, ...Array.from({ length: 51 }, (_, n) => n * 2 ** 45)]) expect(ours.get(key)).toBe(model.get(key) ?? -1);
     }), { numRuns: 200 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockSet } from '../../src/serving/block-set.ts';
-import { hashSlot } from '../../src/serving/hash-slot.ts';
+import { hashSlot } from '../../src/engine/prefix/hash-slot.ts';
 import { PrefixTable } from '../../src/serving/prefix-table.ts';
 
 const ENGINES = 32;

@@ -1,7 +1,7 @@
 /** A plan in the making: the distinct full blocks of a batch (its nodes), and where each stands in the workspace and in the pool. */
 import { BLOCK_TOKENS } from '../../runtime/kernels/attention.ts';
 import type { BlockAssignment } from '../kv-blocks.ts';
-import { BlockIndex, type BlockKey } from './block-index.ts';
+import { BlockIndex } from './block-index.ts';
 
 export class PlanDraft {
   readonly restores: number[] = [];
@@ -17,7 +17,7 @@ export class PlanDraft {
   readonly #firstEntries: number[] = [];
   #used = 0;
 
-  constructor(private readonly lengths: readonly number[]) {
+  constructor(private readonly lengths: readonly number[], keepsTokens: boolean) {
     let entries = 0;
     let full = 0;
     for (const length of lengths) {
@@ -25,21 +25,22 @@ export class PlanDraft {
       entries += Math.ceil(length / BLOCK_TOKENS);
       full += Math.floor(length / BLOCK_TOKENS);
     }
-    this.#index = new BlockIndex(full);
+    this.#index = new BlockIndex(full, keepsTokens);
     this.#blocks = new Int32Array(full);
     this.#entries = new Int32Array(full);
     this.#table = new Uint32Array(entries);
     this.#tableNodes = new Int32Array(entries);
   }
 
-  find(key: BlockKey): number {
-    return this.#index.find(key);
+  /** The node of a block that a sequence before had, or NONE; see {@link BlockIndex.find}. */
+  find(hash: number, parent: number, tokens: Uint32Array, start: number): number {
+    return this.#index.find(hash, parent, tokens, start);
   }
 
-  /** A block that no sequence before had. */
-  add(key: BlockKey, entry: number): number {
+  /** Adds the block that was not found. @param entry its cache block, or NONE */
+  add(hash: number, parent: number, tokens: Uint32Array, start: number, entry: number): number {
     const node = this.#nodes++;
-    this.#index.set(node, key);
+    this.#index.set(node, hash, parent, tokens, start);
     this.#entries[node] = entry;
     this.#blocks[node] = this.#used++;
     return node;

@@ -30,42 +30,48 @@ export interface PrefixPlan extends BlockAssignment {
   readonly events: CacheEvents;
 }
 
+export interface PrefixCacheOptions {
+  /** Names of a sequence's full blocks; {@link blockHashes} by default. */
+  readonly hash?: (tokens: Uint32Array) => Float64Array;
+  /** Equal names are equal blocks, so that no token is kept or looked at: for who knows that they do not collide. */
+  readonly trusted?: boolean;
+}
+
 export class PrefixCache {
+  readonly #hash: (tokens: Uint32Array) => Float64Array;
+  readonly #keepsTokens: boolean;
   readonly #index: BlockIndex;
   readonly #lru: LruList;
-  readonly #free: number[];
+  /** Cache blocks that were given up; those from `#fresh` on have never been used. */
+  readonly #free: number[] = [];
+  #fresh = 0;
   readonly #changes = new CacheChanges();
   /** The plan in which each cache block was last used: one of the plan in the making makes no room. */
-  readonly #usedIn: Float64Array;
+  readonly #usedIn: Uint32Array;
   #plans = 0;
 
-  /**
-   * @param blocks most blocks of the cache; with 0 sequences of a batch still share
-   * @param hash names of a sequence's full blocks, for tests of what happens when they collide
-   */
-  constructor(
-    readonly blocks: number,
-    private readonly hash: (tokens: Uint32Array) => Float64Array = blockHashes,
-  ) {
-    this.#index = new BlockIndex(blocks);
+  /** @param blocks most blocks of the cache; with 0 sequences of a batch still share */
+  constructor(readonly blocks: number, { hash = blockHashes, trusted = false }: PrefixCacheOptions = {}) {
+    this.#hash = hash;
+    this.#keepsTokens = !trusted;
+    this.#index = new BlockIndex(blocks, !trusted);
     this.#lru = new LruList(blocks);
-    this.#usedIn = new Float64Array(blocks);
-    this.#free = Array.from({ length: blocks }, (_, i) => blocks - 1 - i);
+    this.#usedIn = new Uint32Array(blocks);
   }
 
   /** Blocks that are remembered now. */
   get used(): number {
-    return this.blocks - this.#free.length;
+    return this.#fresh - this.#free.length;
   }
 
   /** Plans a batch; the pass must be recorded, or the plan forgotten, before the next one. */
   plan(sequences: readonly Sequence[]): PrefixPlan {
-    this.#plans++;
-    const draft = new PlanDraft(sequences.map(({ tokens }) => tokens.length));
+    this.#plans = (this.#plans + 1) >>> 0;
+    const draft = new PlanDraft(sequences.map(({ tokens }) => tokens.length), this.#keepsTokens);
     // All that is there is found, and so kept, before anything makes room for new blocks.
     const cached = sequences.map((sequence, i) => BLOCK_TOKENS * this.#match(draft, i, sequence));
     for (let i = 0; i < sequences.length; i++) this.#keep(draft, i, (sequences[i] as Sequence).tokens);
-    return { ...draft.assignment(), cached, restores: Uint32Array.from(draft.restores), stores: Uint32Array.from(draft.stores), events: this.#changes.take() };
+    return { ...draft.assignment(), cached, restores: new Uint32Array(draft.restores), stores: new Uint32Array(draft.stores), events: this.#changes.take() };
   }
 
   /** The pass of the latest plan was not recorded: nothing of what it was to store is there. What it evicted is gone, and told by the next plan. */
@@ -84,20 +90,20 @@ export class PrefixCache {
   #match(draft: PlanDraft, i: number, sequence: Sequence): number {
     const { tokens } = sequence;
     const most = Math.floor((tokens.length - askedRows(sequence)) / BLOCK_TOKENS);
-    const hashes = this.hash(tokens);
+    const hashes = this.#hash(tokens);
     let [node, entry, matched] = [ROOT, ROOT, 0];
-    for (const [b, hash] of hashes.entries()) {
-      const own = tokens.subarray(b * BLOCK_TOKENS, (b + 1) * BLOCK_TOKENS);
+    for (let b = 0, start = 0; b < hashes.length; b++, start += BLOCK_TOKENS) {
+      const hash = hashes[b] as number;
       const wanted = matched === b && b < most;
-      const shared = draft.find({ hash, parent: node, tokens: own });
+      const shared = draft.find(hash, node, tokens, start);
       if (shared !== NONE) {
         [node, entry] = [shared, draft.entryOf(shared)];
         if (wanted) matched++;
         draft.place(i, b, node, wanted);
         continue;
       }
-      entry = entry === NONE ? NONE : this.#index.find({ hash, parent: entry, tokens: own });
-      node = draft.add({ hash, parent: node, tokens: own }, entry);
+      entry = entry === NONE ? NONE : this.#index.find(hash, entry, tokens, start);
+      node = draft.add(hash, node, tokens, start, entry);
       draft.place(i, b, node, true);
       if (entry === NONE) continue;
       this.#use(entry);
@@ -117,7 +123,7 @@ export class PrefixCache {
       if (draft.entryOf(node) === NONE) {
         const entry = this.#room();
         if (entry === NONE) break;
-        this.#index.set(entry, { hash: draft.hashOf(node), parent, tokens: tokens.subarray(kept * BLOCK_TOKENS, (kept + 1) * BLOCK_TOKENS) });
+        this.#index.set(entry, draft.hashOf(node), parent, tokens, kept * BLOCK_TOKENS);
         this.#changes.came(draft.hashOf(node));
         this.#use(entry);
         draft.setEntry(node, entry);
@@ -137,6 +143,7 @@ export class PrefixCache {
   /** A cache block for new contents, or {@link NONE} when all hold what this batch uses. */
   #room(): number {
     if (this.#free.length === 0) {
+      if (this.#fresh < this.blocks) return this.#fresh++;
       const { oldest } = this.#lru;
       if (oldest < 0 || this.#usedIn[oldest] === this.#plans) return NONE;
       this.#evict(oldest);

@@ -10,7 +10,7 @@ export interface CachePlan {
   readonly events: CacheEvents;
 }
 
-/** The index tells colliding hashes apart by their tokens; names of blocks do not collide here, so all tokens may be equal. */
+/** Nobody looks at the tokens of a block whose name is trusted, so all may be equal. */
 let sameTokens = new Uint32Array(0);
 
 export class EngineCache {
@@ -19,7 +19,7 @@ export class EngineCache {
 
   /** @param blocks most that outlive their batch; with 0, requests of a batch still share */
   constructor(blocks: number) {
-    this.#cache = new PrefixCache(blocks, (tokens) => this.#hashes.get(tokens) as Float64Array);
+    this.#cache = new PrefixCache(blocks, { hash: (tokens) => this.#hashes.get(tokens) as Float64Array, trusted: true });
   }
 
   plan(requests: readonly Pick<Routable, 'tokens' | 'hashes'>[]): CachePlan {
