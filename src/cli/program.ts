@@ -8,6 +8,7 @@ import { addBench } from './bench.ts';
 import { addClassify } from './classify.ts';
 import { addDemo } from './demo.ts';
 import { addDoctor } from './doctor.ts';
+import { addLearn } from './learn.ts';
 import { addLogits } from './logits.ts';
 import { addPlan } from './plan.ts';
 import { addRerank } from './rerank.ts';
@@ -43,6 +44,7 @@ export function buildProgram(): Command {
   addLogits(program);
   addDemo(program);
   addTimeline(program);
+  addLearn(program);
   addBench(program);
   addPlan(program);
   addDoctor(program);

@@ -57,7 +57,8 @@ function saturation(text: string): SaturationMode {
   }
 }
 
-function portNumber(text: string): number {
+/** The value of `--port`. */
+export function portNumber(text: string): number {
   const port = wholeNumber(0)(text);
   if (port < 65_536) return port;
   throw new InvalidArgumentError('expected a port from 0 (any that is free) to 65535');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { run } from './run.ts';
 
-const COMMANDS = ['classify', 'rerank', 'verify', 'logits', 'serve', 'batch', 'demo', 'timeline', 'bench', 'plan', 'doctor', 'setup'];
+const COMMANDS = ['classify', 'rerank', 'verify', 'logits', 'serve', 'batch', 'demo', 'timeline', 'learn', 'bench', 'plan', 'doctor', 'setup'];
 
 describe('--help', () => {
   it('lists every command and the exit codes', async () => {

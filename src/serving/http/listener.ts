@@ -77,14 +77,19 @@ async function listen(server: Server, { host, port }: ListenerOptions): Promise<
   try {
     await once(server, 'listening');
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') throw new InputError('--port', String(port), `is in use on ${host}; expected a free one (0 takes any)`);
-    if (code === 'EACCES') throw new InputError('--port', String(port), 'may not be opened by this user; expected one above 1023');
-    throw new InputError('--host', host, `cannot be listened on (${code ?? message}); expected an address of this machine`);
+    throw listenError(error as NodeJS.ErrnoException, { host, port });
   }
 }
 
-const urlOf = ({ family, address, port }: AddressInfo): string => `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+/** Why a port could not be opened, by the flag that is to change. */
+export function listenError({ code, message }: NodeJS.ErrnoException, { host, port }: Pick<ListenerOptions, 'host' | 'port'>): InputError {
+  if (code === 'EADDRINUSE') return new InputError('--port', String(port), `is in use on ${host}; expected a free one (0 takes any)`);
+  if (code === 'EACCES') return new InputError('--port', String(port), 'may not be opened by this user; expected one above 1023');
+  return new InputError('--host', host, `cannot be listened on (${code ?? message}); expected an address of this machine`);
+}
+
+/** `http://127.0.0.1:8000` */
+export const urlOf = ({ family, address, port }: AddressInfo): string => `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 
 /**
  * Opens the port.

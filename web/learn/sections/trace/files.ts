@@ -42,11 +42,13 @@ export async function openFiles(files: Iterable<File>): Promise<void> {
 
 /** The trace beside this page that its address names, `?trace=FILE`: how `asyncep learn --trace` shows one. */
 export async function openNamedTrace(): Promise<void> {
-  const name = new URLSearchParams(location.search).get('trace');
-  if (name === null) return;
+  const path = new URLSearchParams(location.search).get('trace');
+  if (path === null) return;
   try {
+    const { href } = new URL(path, document.baseURI);
+    const name = decodeURIComponent(href.slice(href.lastIndexOf('/') + 1));
     await showTrace(name, async () => {
-      const response = await fetch(new URL(name, document.baseURI));
+      const response = await fetch(href);
       if (!response.ok) throw new InputError(name, '', `cannot be fetched (status ${response.status}); expected a file beside this page`);
       return response.text();
     });
