@@ -1,12 +1,12 @@
 /**
- * What a replay comes to while there is work for all: until the last batch was given out. What comes then is the tail, which depends on the longest
- * requests and on where they stood in the queue, not on the arrangement.
+ * What a replay comes to while there is work for all: until the first rank has had its last batch. What comes then is the tail: a prompt of 128K tokens takes
+ * its rank as long as a thousand others take theirs, so the end depends on where the longest stood in the queue.
  */
 import type { RankPass, InStepReplay } from './topology-replay.ts';
 
-/** Of the ranks' time until the last batch began: compute + exposed + held + idle = 1. */
+/** Of the ranks' time in the window: compute + exposed + held + idle = 1. */
 export interface SteadyFigures {
-  /** Until then. */
+  /** Until the first rank has had its last batch. */
   readonly windowMs: number;
   /** Until the last answer. */
   readonly wallMs: number;
@@ -42,8 +42,9 @@ export interface FiguresOf {
 
 /** Figures of a replay with at least one batch. */
 export function steadyFigures({ passes, wallMs }: Pick<InStepReplay, 'passes' | 'wallMs'>, { ranks, threshold, flopsPerSecond, peakFlopsPerSecond }: FiguresOf): SteadyFigures {
-  const lastMs = passes.reduce((latest, { startMs }) => Math.max(latest, startMs), 0);
-  const windowMs = lastMs > 0 ? lastMs : wallMs; // one batch for each rank: there is nothing but the tail
+  const lastMs = new Float64Array(ranks);
+  for (const { rank, endMs } of passes) lastMs[rank] = Math.max(lastMs[rank] as number, endMs);
+  const windowMs = lastMs.reduce((first, last) => Math.min(first, last), wallMs) || wallMs; // a rank without any batch: there is nothing but the tail
   /** The part of a pass before the window ends. */
   const inside = ({ startMs, endMs }: RankPass): number => (endMs <= windowMs ? 1 : Math.max(0, windowMs - startMs) / (endMs - startMs));
   const available = ranks * windowMs;
