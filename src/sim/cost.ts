@@ -9,7 +9,7 @@
 import { layerExpertBytes } from '../model/flops.ts';
 import { addExchanging } from './exchanging.ts';
 import { addPipeline } from './pipeline.ts';
-import { STRATEGY_KINDS, type RunShape, type SimStrategy } from './run-shape.ts';
+import { STRATEGY_KINDS, type RunShape, type SimStrategy, type WorldShape } from './run-shape.ts';
 import { simulate, Steps, type Rates, type Schedule } from './schedule.ts';
 import { checkShape, offloadLayers } from './slot-feed.ts';
 import { addStreaming } from './streaming.ts';
@@ -26,7 +26,8 @@ const ADD: Readonly<Record<'streaming' | 'exchanging' | 'pipeline', (steps: Step
   streaming: addStreaming, exchanging: addExchanging, pipeline: addPipeline,
 };
 
-function ratesOf({ flopsPerSecond, ranks, link, processors = ranks, hostBytesPerSecond = Infinity }: RunShape): Rates {
+/** What steps cost on such ranks. */
+export function ratesOf({ flopsPerSecond, ranks, link, processors = ranks, hostBytesPerSecond = Infinity, gatherMs }: WorldShape): Rates {
   const rates = typeof flopsPerSecond === 'number' ? Array.from({ length: ranks }, () => flopsPerSecond) : flopsPerSecond;
   const alone = ranks / Math.min(ranks, processors);
   return {
@@ -34,6 +35,7 @@ function ratesOf({ flopsPerSecond, ranks, link, processors = ranks, hostBytesPer
     bytesPerSecond: link?.bytesPerSecond ?? Infinity,
     latencyMs: link?.latencyMs ?? 0,
     hostBytesPerSecond,
+    ...(gatherMs !== undefined && { gatherMs }),
   };
 }
 

@@ -36,6 +36,8 @@ export interface WorldShape {
   readonly processors?: number;
   /** null: transfers take no time. */
   readonly link: Link | null;
+  /** `asyncep`, `sync`: milliseconds of the gather of a layer, where they do not follow from the link: of a topology, or measured. */
+  readonly gatherMs?: number;
   /** Element type of rows on the wire. */
   readonly wire: Wire;
   /** Bytes of a weight as it travels. */

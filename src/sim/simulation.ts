@@ -97,6 +97,13 @@ export class Simulation {
     else others.push(tell);
   }
 
+  /** Tells when all of some steps are over. */
+  whenAllOver(steps: readonly StepId[], tell: () => void): void {
+    let left = steps.length;
+    if (left === 0) this.#tell(this.#nowMs, END, tell);
+    for (const step of steps) this.whenOver(step, () => void (--left === 0 && tell()));
+  }
+
   /** Tells at a time; at once when it is past. */
   at(ms: number, tell: () => void): void {
     this.#tell(ms, TIMER, tell);

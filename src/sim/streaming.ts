@@ -46,9 +46,9 @@ export class RankStream {
 
   constructor(private readonly steps: StepBuilder, private readonly shape: WorldShape, private readonly rank: number) {
     [this.#readBytes, this.#loadBytes] = [gatherBytes(shape, rank), loadBytes(shape, rank)];
-    this.#readsNothing = this.#readBytes.every((bytes) => bytes === 0);
+    this.#readsNothing = shape.gatherMs === undefined && this.#readBytes.every((bytes) => bytes === 0);
     const [, ...streamed] = shape.config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
-    const moves = shape.strategy !== 'resident' && (shape.ranks > 1 || offloadLayers(shape) > 0);
+    const moves = shape.strategy !== 'resident' && (!this.#readsNothing || this.#loadBytes > 0);
     this.#streamed = moves ? streamed : [];
     const { reads, loads } = feedShapes(shape, streamed);
     this.#reads = new SlotFeed(reads, (after, place) => this.#read(after, place));

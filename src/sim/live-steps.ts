@@ -1,0 +1,111 @@
+/** Steps that are played as soon as they are added, and forgotten when they are over: what is kept are sums, and steps of which someone wants the times. */
+import type { Schedule } from './schedule.ts';
+import { Simulation, type StepId } from './simulation.ts';
+import { isDevice, StepBuilder, stepOf, type Rates, type Step, type StepDraft } from './steps.ts';
+
+/** Sums over all steps of each rank. */
+export class RankTotals {
+  readonly flops: Float64Array;
+  /** Its device computes. */
+  readonly computeMs: Float64Array;
+  readonly sentBytes: Float64Array;
+  readonly receivedBytes: Float64Array;
+  /** From host memory to the device. */
+  readonly loadedBytes: Float64Array;
+
+  constructor(ranks: number) {
+    [this.flops, this.computeMs, this.sentBytes, this.receivedBytes, this.loadedBytes] =
+      Array.from({ length: 5 }, () => new Float64Array(ranks)) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
+  }
+
+  add({ kind, rank, to, flops, busyMs, bytes, sources }: Readonly<StepDraft>): void {
+    switch (kind) {
+      case 'compute':
+        (this.flops[rank] as number) += flops;
+        (this.computeMs[rank] as number) += busyMs;
+        break;
+      case 'load':
+        (this.loadedBytes[rank] as number) += bytes;
+        break;
+      case 'read':
+      case 'message':
+        (this.receivedBytes[to] as number) += bytes;
+        if (sources === null) (this.sentBytes[rank] as number) += bytes;
+        else this.#addSources(sources);
+        break;
+      default: kind satisfies never;
+    }
+  }
+
+  #addSources(sources: readonly number[]): void {
+    for (let peer = 0; peer < sources.length; peer++) (this.sentBytes[peer] as number) += sources[peer] as number;
+  }
+}
+
+/** Steps of the first passes, with their times. */
+class KeptSteps {
+  readonly #steps: Step[] = [];
+  readonly #startMs: number[] = [];
+  readonly #endMs: number[] = [];
+  /** Their places by their names, and by their numbers. */
+  readonly #byId = new Map<StepId, number>();
+  readonly #byNumber = new Map<number, number>();
+
+  constructor(private readonly passes: number) {}
+
+  add(draft: Readonly<StepDraft>, id: StepId, number: number): void {
+    if (draft.place.pass >= this.passes) return;
+    const after = draft.after.flatMap((before) => this.#byId.get(before) ?? []);
+    const index = this.#steps.push(stepOf(draft, after)) - 1;
+    this.#byId.set(id, index);
+    this.#byNumber.set(number, index);
+  }
+
+  started(number: number, startMs: number, endMs: number): void {
+    const index = this.#byNumber.get(number);
+    if (index === undefined) return;
+    [this.#startMs[index], this.#endMs[index]] = [startMs, endMs];
+  }
+
+  schedule(): Schedule {
+    const endMs = Float64Array.from(this.#endMs);
+    return { steps: this.#steps, startMs: Float64Array.from(this.#startMs), endMs, wallMs: endMs.reduce((last, end) => Math.max(last, end), 0) };
+  }
+}
+
+export interface LiveOptions {
+  readonly ranks: number;
+  /** See {@link simulate}. */
+  readonly processors?: number;
+  /** Steps of so many passes are kept (of each rank, where ranks run passes of their own); 0 by default. */
+  readonly keptPasses?: number;
+}
+
+export class LiveSteps extends StepBuilder {
+  readonly simulation: Simulation;
+  readonly totals: RankTotals;
+  readonly #kept: KeptSteps | null;
+
+  constructor(rates: Rates, { ranks, processors = Infinity, keptPasses = 0 }: LiveOptions) {
+    super(rates);
+    const kept = keptPasses > 0 ? new KeptSteps(keptPasses) : null;
+    this.#kept = kept;
+    this.totals = new RankTotals(ranks);
+    this.simulation = new Simulation({
+      processors, needsProcessor: isDevice, ...(kept !== null && { onStart: (number, startMs, endMs) => kept.started(number, startMs, endMs) }),
+    });
+  }
+
+  protected add(draft: Readonly<StepDraft>): StepId {
+    const number = this.simulation.steps;
+    const id = this.simulation.add(draft.after, draft.busyMs, draft.delayMs, draft.channel, draft.other);
+    this.totals.add(draft);
+    this.#kept?.add(draft, id, number);
+    return id;
+  }
+
+  /** The steps that were kept, when all is over; null when none were. */
+  schedule(): Schedule | null {
+    return this.#kept?.schedule() ?? null;
+  }
+}
