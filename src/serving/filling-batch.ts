@@ -83,7 +83,8 @@ export class FillingBatch<R extends Routable> {
   #countBlocks(request: R): void {
     const shared = this.#shared(request);
     this.#blocks += blocksOf(request) - shared;
-    for (let block = shared; block < request.hashes.length; block++) this.#blockHashes.add(request.hashes[block] as number);
+    const { hashes } = request;
+    for (let block = shared; block < hashes.length; block++) this.#blockHashes.add(hashes[block] as number);
   }
 
   /** Leading blocks that a request of the batch has already; beyond `cacheable` each computes its own. */

@@ -47,8 +47,9 @@ export class SiblingIndex<R extends Routable> implements QueueWatcher<Entry<R>> 
 
   entered(entry: Entry<R>): void {
     const { request } = entry;
+    const { hashes: blocks } = request;
     const hashes: number[] = [];
-    for (let depth = deepest(request), least = shallowest(request); depth >= least; depth /= 2) hashes.push(request.hashes[depth - 1] as number);
+    for (let depth = deepest(request), least = shallowest(request); depth >= least; depth /= 2) hashes.push(blocks[depth - 1] as number);
     for (const hash of hashes) {
       const group = this.#groups.get(hash) ?? new RequestQueue<Entry<R>>();
       if (group.length === 0) this.#groups.set(hash, group);
@@ -68,8 +69,9 @@ export class SiblingIndex<R extends Routable> implements QueueWatcher<Entry<R>> 
 
   /** Whoever has most in common with a request, the first to have come among equals. */
   siblingOf(request: R): Sibling<R> | undefined {
+    const { hashes } = request;
     for (let depth = deepest(request); depth >= 1; depth /= 2) {
-      const entry = this.#groups.get(request.hashes[depth - 1] as number)?.head;
+      const entry = this.#groups.get(hashes[depth - 1] as number)?.head;
       if (entry !== undefined) return { entry, depth };
     }
     return undefined;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { blockHashes } from '../../src/engine/prefix/block-hash.ts';
 import { InputError } from '../../src/errors.ts';
-import { bestHitRate } from '../../src/sim/serving/prompts.ts';
+import { arrivingAt, bestHitRate } from '../../src/sim/serving/prompts.ts';
 import { syntheticWorkload, type SyntheticOptions } from '../../src/sim/serving/synthetic.ts';
 import { tokenWorkload } from '../../src/sim/serving/tokens.ts';
 import { traceRecord, traceWorkload, type TraceRecord } from '../../src/sim/serving/trace.ts';
@@ -77,6 +77,35 @@ describe('the paper\'s mix with shared prefixes', () => {
     const { prompts, tokens } = syntheticWorkload('medium', { ...options, requests: 100 });
     expect(bestHitRate({ prompts, tokens }, 16)).toBe(0);
     expect(prompts.every((prompt) => prompt.tokens === 4096)).toBe(true);
+  });
+
+  it.each(['shuffled', 'together'] as const)('%s: has the best hit rate that a set of all blocks tells, although blocks of nobody else are not looked at', (order) => {
+    const { prompts, tokens } = syntheticWorkload('mixed', { ...options, order });
+    const seen = new Set<number>();
+    let cached = 0;
+    for (const prompt of prompts) {
+      const known = prompt.hashes.slice(0, Math.floor((prompt.tokens - 1) / 16)).findIndex((hash) => !seen.has(hash));
+      cached += 16 * (known < 0 ? Math.floor((prompt.tokens - 1) / 16) : known);
+      for (const hash of prompt.hashes) seen.add(hash);
+    }
+    expect(bestHitRate({ prompts, tokens }, 16)).toBe(cached / tokens);
+  });
+
+  it('has the same hashes whenever a prompt is asked, and wherever it was moved to', () => {
+    const { prompts } = syntheticWorkload('mixed', { ...options, requests: 200 });
+    const first = prompts.map(({ hashes }) => [...hashes]);
+    for (const [i, prompt] of prompts.entries()) {
+      const moved = arrivingAt(prompt, 7 * i);
+      expect([...moved.hashes]).toEqual(first[i]);
+      expect([moved.source, moved.tokens, moved.arrivalMs, moved.sharedBlocks]).toEqual([prompt.source, prompt.tokens, 7 * i, prompt.sharedBlocks]);
+    }
+  });
+
+  it('is the workload it always was: names of blocks by source, group and request', () => {
+    const { prompts } = syntheticWorkload('mixed', { order: 'shuffled', seed: 1, requests: 40 });
+    expect(prompts.slice(0, 3).map(({ source, tokens, hashes }) => [source, tokens, hashes.length, hashes[0], hashes.at(-1)])).toEqual([
+      ['MMLU', 75, 4, 147_456, 147_459], ['MoralStories', 124, 7, 65_536, 155_654], ['MoralStories', 102, 6, 49_152, 163_845],
+    ]);
   });
 
   it('of an unknown name is refused', () => {

@@ -51,28 +51,68 @@ export interface Level {
   readonly owner: number;
 }
 
-/** Who has the tokens of each request, from its start: the source's template, the group's prefix, its own. */
-export function levelsOf(workload: Pick<Workload, 'requests'>): Level[][] {
+/** Who has the tokens of a request, from its start: the source's template, the group's prefix, its own. @returns what tells it of each request, by index */
+export function levelsOf(workload: Pick<Workload, 'requests'>): (index: number) => readonly [template: Level, group: Level, own: Level] {
   const templates = templateTokens(workload);
-  const sources = [...templates.keys()];
+  const owners = new Map([...templates.keys()].map((source, owner) => [source, owner]));
   const groups = workload.requests.reduce((most, { group }) => Math.max(most, group), -1) + 1;
-  return workload.requests.map(({ source, tokens, prefix, group }, index) => [
-    { end: Math.min(templates.get(source) ?? 0, prefix), owner: sources.indexOf(source) },
-    { end: prefix, owner: sources.length + group },
-    { end: tokens, owner: sources.length + groups + index },
-  ]);
+  return (index) => {
+    const { source, tokens, prefix, group } = workload.requests[index] as Request;
+    return [
+      { end: Math.min(templates.get(source) ?? 0, prefix), owner: owners.get(source) ?? -1 },
+      { end: prefix, owner: owners.size + group },
+      { end: tokens, owner: owners.size + groups + index },
+    ];
+  };
 }
 
 /** A block's name: (who has its last token, its place); a block that a boundary cuts belongs to the later owner. */
 const PLACES = FULL_CONTEXT / BLOCK_TOKENS;
 
-function hashesOf(levels: readonly Level[]): Float64Array {
+/** Makes the hashes of prompts when they are asked for, and remembers those it made last: a request is looked at several times in a row. */
+class HashMaker {
+  readonly #levels: ReturnType<typeof levelsOf>;
+  #last = -1;
+  #hashes: Float64Array = new Float64Array();
+
+  constructor(workload: Workload) {
+    this.#levels = levelsOf(workload);
+  }
+
+  hashesOf(index: number): Float64Array {
+    if (index !== this.#last) this.#hashes = namesOf(this.#levels(index));
+    this.#last = index;
+    return this.#hashes;
+  }
+
+  /** Whole blocks of what is not a request's own. */
+  sharedBlocks(index: number): number {
+    return Math.floor(this.#levels(index)[1].end / BLOCK_TOKENS);
+  }
+}
+
+function namesOf(levels: readonly Level[]): Float64Array {
   const hashes = new Float64Array(Math.floor((levels.at(-1) as Level).end / BLOCK_TOKENS));
   let block = 0;
   for (const { end, owner } of levels) {
     for (; (block + 1) * BLOCK_TOKENS <= end; block++) hashes[block] = owner * PLACES + block;
   }
   return hashes;
+}
+
+/** A prompt of a few words, whose hashes are made when they are asked for. */
+class SyntheticPrompt implements Prompt {
+  readonly arrivalMs = 0;
+
+  constructor(readonly source: string, readonly tokens: number, private readonly index: number, private readonly maker: HashMaker) {}
+
+  get hashes(): Float64Array {
+    return this.maker.hashesOf(this.index);
+  }
+
+  get sharedBlocks(): number {
+    return this.maker.sharedBlocks(this.index);
+  }
 }
 
 /** Requests of one document stand where the first of them stood. */
@@ -112,8 +152,8 @@ const ORDER_TEXT: Readonly<Record<Order, string>> = {
  */
 export function syntheticWorkload(name: string, options: SyntheticOptions): ServingWorkload {
   const workload = orderedWorkload(name, options);
-  const levels = levelsOf(workload);
-  const prompts = workload.requests.map(({ source, tokens }, index): Prompt => ({ source, tokens, hashes: hashesOf(levels[index] as Level[]), arrivalMs: 0 }));
+  const maker = new HashMaker(workload);
+  const prompts = workload.requests.map(({ source, tokens }, index) => new SyntheticPrompt(source, tokens, index, maker));
   const shares = workload.requests.some(({ prefix }) => prefix > 0);
   return {
     name, prompts, tokens: workload.tokens, timed: false,

@@ -33,6 +33,7 @@ function tokensOf(levels: readonly Level[], { seed, vocabSize }: TokenOptions): 
  */
 export function tokenWorkload(name: string, options: TokenOptions): TokenWorkload {
   const workload = orderedWorkload(name, options, options.longestContext);
-  const sequences = levelsOf(workload).map((levels) => tokensOf(levels, options));
+  const levels = levelsOf(workload);
+  const sequences = workload.requests.map((_, index) => tokensOf(levels(index), options));
   return { name, sequences, tokens: workload.tokens, contextFactor: workload.contextFactor };
 }
