@@ -81,9 +81,12 @@ export function positionOf(range: Range, value: number): number {
   return nearest;
 }
 
+/** The value of a slider's position that is nearest to `value`. */
+export const snap = (name: SettingName, value: number): number => valueAt(RANGES[name], positionOf(RANGES[name], value));
+
 /** Eight H100 with the model of the paper, at what whole passes reach of their peak; the batch is a little above the threshold. */
 export const FIRST_SETTINGS: Settings = {
-  tokens: 8192, ranks: 8, experts: 128, linkBytesPerSecond: 450 * GB, flopsPerSecond: 316e12, offload: 0, hostBytesPerSecond: 64 * GB, gamma: 1.2,
+  tokens: 8192, ranks: 8, experts: 128, linkBytesPerSecond: 450 * GB, flopsPerSecond: 0.32 * 989.5e12, offload: 0, hostBytesPerSecond: 64 * GB, gamma: 1.2,
 };
 
 const current = signal<Settings>(FIRST_SETTINGS);
@@ -96,8 +99,9 @@ function bringIn({ least, most, multipleOf }: Range, value: number): number {
   return multipleOf === undefined ? inside : Math.max(least, Math.round(inside / multipleOf) * multipleOf);
 }
 
-/** Sets some values; each is brought into its slider's range, and to a multiple of what it counts in. */
+/** Sets some values; each is brought into its slider's range, and to a multiple of what it counts in. A rank owns at least one expert. */
 export function change(patch: Partial<Settings>): void {
   const next = { ...current.value, ...patch };
-  current.value = Object.fromEntries(SETTING_NAMES.map((name) => [name, bringIn(RANGES[name], next[name])])) as unknown as Settings;
+  const inside = Object.fromEntries(SETTING_NAMES.map((name) => [name, bringIn(RANGES[name], next[name])])) as unknown as Settings;
+  current.value = { ...inside, ranks: Math.min(inside.ranks, inside.experts) };
 }
