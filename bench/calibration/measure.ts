@@ -2,12 +2,14 @@
 import { baseShape } from '../../src/cli/bench-strategies-report.ts';
 import { runTrials, type RunContext, type Trial } from '../../src/cli/bench-strategies-run.ts';
 import { prepareSetting, type Setting } from '../../src/cli/bench-strategies-setting.ts';
+import { promptsOf } from '../../src/cli/workload.ts';
 import { launchCluster, type Cluster, type ClusterOptions } from '../../src/cluster/index.ts';
 import { loadTuning, saveTuning } from '../../src/node/tuning-cache.ts';
 import { SIM_STRATEGIES } from '../../src/sim/run-shape.ts';
+import { ownWorkload } from '../../src/sim/workload.ts';
 import { watchLoad, type MachineLoad } from './machine-load.ts';
 import type { MeasuredRun, MeasuredWorld } from './measured.ts';
-import { BENCH_LINKS, BENCH_SHAPES } from './shapes.ts';
+import { BENCH_LINKS, BENCH_SHAPES, benchLengths } from './shapes.ts';
 
 export interface WorldSpec {
   readonly model: string;
@@ -20,14 +22,18 @@ export interface WorldSpec {
 
 /** A run during which others took more than this share of the cores is done again; the quietest attempt counts. */
 const DISTURBED = 0.1;
+const BATCH_TOKENS = 256;
+const SEED = 1;
 
-const settingOf = ({ model, ranks, repetitions }: WorldSpec): Promise<Setting> => {
+async function settingOf({ model, ranks, repetitions }: WorldSpec): Promise<Setting> {
   const { config, tokens } = BENCH_SHAPES[model]!;
-  return prepareSetting({
-    model, ranks: [ranks], strategies: [...SIM_STRATEGIES], workload: 'mixed', tokens, context: 512, seed: 1, link: 'none', transport: 'shared-memory', wire: 'f16', dispatch: 'rank',
-    batchTokens: 256, repetitions,
-  }, { source: { kind: 'random-config', config: { ...config }, seed: 1 }, config });
-};
+  const setting = await prepareSetting({
+    model, ranks: [ranks], strategies: [...SIM_STRATEGIES], workload: 'short', tokens, context: BATCH_TOKENS, seed: SEED, link: 'none', transport: 'shared-memory', wire: 'f16', dispatch: 'rank',
+    batchTokens: BATCH_TOKENS, repetitions,
+  }, { source: { kind: 'random-config', config: { ...config }, seed: SEED }, config });
+  const workload = ownWorkload('lengths', benchLengths(tokens).map((length, group) => ({ source: 'lengths', tokens: length, prefix: 0, group })));
+  return { ...setting, workload, prompts: promptsOf(workload, config, SEED) };
+}
 
 /** `cluster`, whose runs are watched; what was seen of them is added to `loads`. The first run only warms up. */
 function watched(cluster: Cluster, attempts: number, loads: MachineLoad[]): Cluster {

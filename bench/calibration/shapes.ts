@@ -2,6 +2,7 @@
 import { formatLink, parseLink, type Link } from '../../src/collective/link.ts';
 import { parseConfig } from '../../src/model/config.ts';
 import type { ModelConfig } from '../../src/model/types.ts';
+import { hashWords } from '../../src/sim/random.ts';
 
 const COMMON = { model_type: 'qwen3_moe', vocab_size: 2048, intermediate_size: 512, norm_topk_prob: true, max_position_embeddings: 4096, torch_dtype: 'bfloat16', num_hidden_layers: 4 };
 
@@ -38,3 +39,15 @@ export const linkText = (name: string): string => {
   const link = BENCH_LINKS[name];
   return link == null ? name : `${name} ${formatLink(link)}`;
 };
+
+const [SHORTEST, LONGEST] = [16, 192];
+
+/** Lengths of `tokens` tokens in all: as many short prompts as long ones on a logarithmic scale. */
+export function benchLengths(tokens: number): number[] {
+  const lengths: number[] = [];
+  for (let left = tokens; left > 0; left -= lengths.at(-1) as number) {
+    const length = Math.round(SHORTEST * (LONGEST / SHORTEST) ** (hashWords(lengths.length) / 2 ** 32));
+    lengths.push(Math.min(length, left));
+  }
+  return lengths;
+}
