@@ -1,0 +1,54 @@
+/** One engine: the batch it gathers, the ones on their way, its cache. */
+import { gathers } from '../../../../src/serving/scheduling.ts';
+import { CacheBlocks } from './cache-blocks.tsx';
+import { lookOf } from './prefixes.ts';
+import { run } from './state.ts';
+import { ComputingTank, Tank, tankSize } from './tank.tsx';
+import { layersOf, type EngineView } from './view.ts';
+
+const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+const requests = (count: number): string => `${count} request${count === 1 ? '' : 's'}`;
+
+/** What the drawing shows, in words. */
+function numbersOf({ filling, queue, computing, next, cache }: EngineView): string {
+  const { scene: { threshold }, settings: { scheduler, cacheBlocks } } = run.value;
+  const load = sum(filling.map(({ prefixFlops, suffixFlops }) => prefixFlops + suffixFlops)) / threshold;
+  const gathered = gathers(scheduler) ? `${requests(filling.length)}, ${load.toFixed(2)} T` : `${queue.length} in its queue`;
+  const computes = computing === null ? 'idle' : `computes ${(computing.flops / threshold).toFixed(2)} T`;
+  const committed = sum(cache.map((part) => part.committed));
+  const pending = sum(cache.map((part) => part.pending));
+  return `${gathered}; ${computes}${next === null ? '' : ', next ready'}; cache ${committed} of ${cacheBlocks}${pending === 0 ? '' : ` + ${pending} promised`}`;
+}
+
+/** Requests that a baseline gave to the engine and that are in no batch yet. */
+function OwnQueue({ queue }: { queue: readonly number[] }) {
+  return (
+    <div class="own-queue" aria-hidden="true">
+      {queue.map((request) => {
+        const { letter, hue } = lookOf(run.value.arrivals[request]?.prefix as number);
+        return <i key={request} style={{ '--hue': hue }}>{letter}</i>;
+      })}
+    </div>
+  );
+}
+
+export function EngineCard({ index, engine }: { index: number; engine: EngineView }) {
+  const { scene: { threshold }, settings: { scheduler, thresholdRequests, cacheBlocks } } = run.value;
+  const load = sum(engine.filling.map(({ prefixFlops, suffixFlops }) => prefixFlops + suffixFlops));
+  const saturated = gathers(scheduler) && load >= threshold * (1 - 1e-9);
+  return (
+    <li class={saturated ? 'engine saturated' : 'engine'} data-engine={index}>
+      <h4>Engine {index}{saturated && <span class="at-t"> at T</span>}</h4>
+      {!gathers(scheduler) && <OwnQueue queue={engine.queue} />}
+      <div class="tanks" aria-hidden="true" style={{ '--at-t': 1 / tankSize(thresholdRequests) }}>
+        <Tank caption="gathers" layers={engine.filling} engine={index} />
+        <Tank caption="next" layers={engine.next === null ? [] : layersOf(run.value, engine.next)} />
+        <ComputingTank pass={engine.computing} />
+        <i class="line-t" />
+        <span class="name-t">T</span>
+      </div>
+      <CacheBlocks parts={engine.cache} capacity={cacheBlocks} />
+      <p class="numbers">{numbersOf(engine)}</p>
+    </li>
+  );
+}
