@@ -12,7 +12,7 @@ export default defineConfig({
     projects: [
       { test: { ...common, name: 'pure', include: pure, sequence: { groupOrder: 0 } } },
       // Software adapters, rank processes and browsers use every core: one file at a time keeps timeouts meaningful.
-      { test: { ...common, name: 'machine', include: ['test/**/*.test.ts'], exclude: pure, fileParallelism: false, sequence: { groupOrder: 1 } } },
+      { test: { ...common, name: 'machine', include: ['test/**/*.test.ts'], exclude: pure, fileParallelism: false, globalSetup: 'test/setup/compile.ts', sequence: { groupOrder: 1 } } },
     ],
   },
 });

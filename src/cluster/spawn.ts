@@ -1,17 +1,9 @@
 /** How a rank process is started. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { programArguments, programUrl } from '../node/program-arguments.ts';
 
-/** From the checkout TypeScript runs through tsx; from the package plain JavaScript does. */
-const fromSource = import.meta.url.endsWith('.ts');
-const entry = fileURLToPath(new URL(fromSource ? './rank-main.ts' : './rank-main.js', import.meta.url));
-
-function loaderArguments(): string[] {
-  if (!fromSource) return [];
-  return ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href];
-}
+const entry = new URL(import.meta.url.endsWith('.ts') ? './rank-main.ts' : './rank-main.js', import.meta.url).href;
 
 /**
  * lavapipe computes on as many threads as there are cores, in every process: N ranks would get in each other's way.
@@ -26,7 +18,7 @@ export const rankThreads = (world: number, cores: number = availableParallelism(
  */
 export function spawnRank(world: number, backendModule: string | undefined, command: readonly string[] = []): ChildProcess {
   const [program, ...wrapping] = [...command, process.execPath];
-  const args = [...wrapping, ...loaderArguments(), entry, ...(backendModule === undefined ? [] : [backendModule])];
+  const args = [...wrapping, ...programArguments(entry), ...(backendModule === undefined ? [] : [programUrl(backendModule)])];
   return spawn(program as string, args, {
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -5,8 +5,11 @@ import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { programArguments } from '../../src/node/program-arguments.ts';
 import { isAlive, ranksOf, segmentsOfTheirOwn } from '../cluster/faults.ts';
 import { FIXTURE, run, scratch, tinyTextModel } from './run.ts';
+
+const MAIN = programArguments(new URL('../../src/cli/main.ts', import.meta.url).href);
 
 const { folder, file } = scratch();
 segmentsOfTheirOwn();
@@ -22,7 +25,7 @@ interface Line {
 }
 
 function start(...more: string[]): ChildProcess {
-  return spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'batch', ...model, '--ranks', '2', '--batch-tokens', '128', ...more], { stdio: ['ignore', 'ignore', 'pipe'] });
+  return spawn(process.execPath, [...MAIN, 'batch', ...model, '--ranks', '2', '--batch-tokens', '128', ...more], { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
 async function grown(path: string, bytes: number): Promise<void> {

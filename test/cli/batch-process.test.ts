@@ -7,14 +7,17 @@ import { text as textOf } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { BatchFlags } from '../../src/cli/batch-run.ts';
+import { programArguments } from '../../src/node/program-arguments.ts';
 import { chance, seed } from '../cluster/faults.ts';
 import { countLine } from '../serving/batch/fakes.ts';
 import { scratch } from './run.ts';
 
+const CHILD = programArguments(new URL('./batch-child.ts', import.meta.url).href);
+
 const { folder, file } = scratch();
 
 function start(flags: BatchFlags, { delayMs = 2, room = 8, node = [] as string[] } = {}): ChildProcess {
-  return spawn(process.execPath, [...node, '--import', 'tsx', 'test/cli/batch-child.ts', String(delayMs), String(room), JSON.stringify(flags)], { stdio: ['pipe', 'pipe', 'pipe'] });
+  return spawn(process.execPath, [...node, ...CHILD, String(delayMs), String(room), JSON.stringify(flags)], { stdio: ['pipe', 'pipe', 'pipe'] });
 }
 
 async function ended(child: ChildProcess): Promise<{ code: number | null; stdout: string; stderr: string }> {

@@ -3,15 +3,18 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { programArguments } from '../../src/node/program-arguments.ts';
 import { isAlive, ranksOf, segmentsOfTheirOwn, strike, type Fault } from '../cluster/faults.ts';
 import { FIXTURE, scratch } from './run.ts';
+
+const MAIN = programArguments(new URL('../../src/cli/main.ts', import.meta.url).href);
 
 const segments = segmentsOfTheirOwn();
 const { file } = scratch();
 
 /** Runs the command, and does something to it and its ranks as soon as the first answer is there. */
 async function disturbed(disturb: (command: number, ranks: readonly number[]) => void | Promise<void>, ...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string; pids: number[] }> {
-  const command = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const command = spawn(process.execPath, [...MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const said = { stdout: '', stderr: '' };
   command.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text));
   let pids: number[] = [];

@@ -2,11 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { programArguments } from '../../src/node/program-arguments.ts';
 import { FIXTURE, run, scratch, tinyTextModel } from './run.ts';
+
+const MAIN = programArguments(new URL('../../src/cli/main.ts', import.meta.url).href);
 
 const { folder, file } = scratch();
 const asyncep = (args: string[], input = '') =>
-  spawnSync(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], { encoding: 'utf8', input });
+  spawnSync(process.execPath, [...MAIN, ...args], { encoding: 'utf8', input });
 
 interface Case {
   readonly tokens: number[];

@@ -3,7 +3,10 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import OpenAI from 'openai';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { programArguments } from '../../src/node/program-arguments.ts';
 import { run, scratch } from './run.ts';
+
+const MAIN = programArguments(new URL('../../src/cli/main.ts', import.meta.url).href);
 
 const TASK = ['--model', 'models/spam-mail', '--template', 'models/spam-mail/template.jinja', '--labels', 'spam,ham'];
 const readMails = (count: number): { id: string; text: string }[] =>
@@ -20,7 +23,7 @@ interface Server {
 
 /** `asyncep serve` as a process of its own, from the moment at which it listens. */
 async function serve(...flags: string[]): Promise<Server> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'serve', ...TASK, '--port', '0', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...MAIN, 'serve', ...TASK, '--port', '0', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   let said = '';
   const ended = once(child, 'exit').then(([code]) => code as number | null);

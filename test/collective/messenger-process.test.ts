@@ -4,12 +4,12 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Membership, Messenger } from '../../src/collective/messenger.ts';
 import { processStartTime, sweepStaleSegments } from '../../src/collective/segment-files.ts';
 import { SharedMemoryHost } from '../../src/collective/shared-memory-messenger.ts';
 import { RankError } from '../../src/errors.ts';
+import { programArguments } from '../../src/node/program-arguments.ts';
 import { failure, received, tag } from './messenger-contract.ts';
 
 const DEADLINE_MS = 1_000;
@@ -30,10 +30,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
+const PEER = programArguments(new URL('./messenger-peer.ts', import.meta.url).href);
+
 /** Rank 1 in another process, connected and heard of once. */
 async function withPeer(body: (messenger: Messenger, peer: ChildProcess) => Promise<void>): Promise<void> {
   const own = host(asMember(0));
-  const peer = fork(fileURLToPath(new URL('./messenger-peer.ts', import.meta.url)), ['1', folder, String(DEADLINE_MS)], { execArgv: ['--import', 'tsx'] });
+  const peer = fork(PEER.at(-1) as string, ['1', folder, String(DEADLINE_MS)], { execArgv: PEER.slice(0, -1) });
   try {
     const [address] = (await once(peer, 'message')) as [string];
     const addresses = [await own.listen(), address];

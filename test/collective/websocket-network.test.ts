@@ -1,11 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { programArguments } from '../../src/node/program-arguments.ts';
 import { createNetwork, networkProblem } from './namespaces.ts';
 import type { RingRankReport, RingRankSetup } from './ring-rank.ts';
 
-const RANK = fileURLToPath(new URL('./ring-rank.ts', import.meta.url));
+const RANK = programArguments(new URL('./ring-rank.ts', import.meta.url).href);
 const problem = networkProblem();
 
 /** The next message of every child; fails when one ends before. */
@@ -23,7 +23,7 @@ describe(`a ring of three hosts with links of 20 MB/s${problem === null ? '' : `
     const shape = { hosts: 3, bytesPerSecond: 20e6, burstBytes: 256 << 10 };
     const setup: Omit<RingRankSetup, 'rank' | 'host'> = { world: 3, numExperts: 6, expertBytes: 512 << 10, passes: 3 };
     const network = createNetwork(shape);
-    const children = network.hosts.map((host, rank) => host.fork(['--import', 'tsx', RANK, JSON.stringify({ ...setup, rank, host: host.address })]));
+    const children = network.hosts.map((host, rank) => host.fork([...RANK, JSON.stringify({ ...setup, rank, host: host.address })]));
     try {
       const tell = (message: unknown): void => children.forEach((child) => child.send(message as object));
       tell(await next<string>(children));
