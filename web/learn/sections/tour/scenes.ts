@@ -1,0 +1,31 @@
+/** What steps set on the page. Only what a step speaks of is changed: the reader's own machine and sliders stay. */
+import { play, pause, seek } from '../../player.ts';
+import { change, FIRST_SETTINGS, settings, snap } from '../../settings.ts';
+import { realRun, scenario } from '../../shown.ts';
+
+/** Several devices without offload, simulated: what the steps from the third on speak of. */
+export function severalRanks(): void {
+  realRun.value = null;
+  const { ranks, offload } = settings.value;
+  if (ranks === 1 || offload > 0) change({ ranks: ranks === 1 ? FIRST_SETTINGS.ranks : ranks, offload: 0 });
+}
+
+/** A batch of so many times the tokens that hide a gather. */
+export function batchOf(times: number): void {
+  severalRanks();
+  change({ tokens: snap('tokens', times * scenario.value.threshold.tokens) });
+}
+export const shortBatch = (): void => batchOf(1 / 4);
+export const longBatch = (): void => batchOf(2);
+
+/** From the beginning; where the reader wants little motion the drawing stands, whole. */
+export function playAll(): void {
+  seek(0);
+  if (!matchMedia('(prefers-reduced-motion: reduce)').matches) play();
+}
+
+/** Stands still at a share of the drawing. */
+export function stopAt(share: number): void {
+  pause();
+  seek(share * scenario.value.run.wallMs);
+}
