@@ -3,8 +3,8 @@
  * link, plus latency), and what neither hides of the other.
  *
  * Each strategy is a set of steps on the ranks' devices and links (streaming.ts, exchanging.ts, pipeline.ts), which schedule.ts plays through.
- * Not in the model: what a transfer costs the device or the host (copies, waiting for a readback), and kernels whose rate changes with the
- * size of their operands.
+ * What a layer and a transfer cost the device and the host beside that is a setting (overheads.ts). Not in the model: kernels whose rate changes with
+ * the size of their operands.
  */
 import { layerExpertBytes } from '../model/flops.ts';
 import { addExchanging } from './exchanging.ts';
@@ -27,7 +27,7 @@ const ADD: Readonly<Record<'streaming' | 'exchanging' | 'pipeline', (steps: Step
 };
 
 /** What steps cost on such ranks. */
-export function ratesOf({ flopsPerSecond, ranks, link, processors = ranks, hostBytesPerSecond = Infinity, gatherMs }: WorldShape): Rates {
+export function ratesOf({ flopsPerSecond, ranks, link, processors = ranks, hostBytesPerSecond = Infinity, gatherMs, overheads }: WorldShape): Rates {
   const rates = typeof flopsPerSecond === 'number' ? Array.from({ length: ranks }, () => flopsPerSecond) : flopsPerSecond;
   const alone = ranks / Math.min(ranks, processors);
   return {
@@ -36,6 +36,7 @@ export function ratesOf({ flopsPerSecond, ranks, link, processors = ranks, hostB
     latencyMs: link?.latencyMs ?? 0,
     hostBytesPerSecond,
     ...(gatherMs !== undefined && { gatherMs }),
+    ...(overheads !== undefined && { overheads }),
   };
 }
 
@@ -55,6 +56,25 @@ export function predictRun(shape: RunShape): Prediction {
   const wallMs = lastCompute(schedule);
   return { wallMs, ranks: summarize({ ...schedule, wallMs }, shape.ranks), schedule };
 }
+
+/**
+ * FLOP/s of one rank at which a run of `shape` takes `wallMs`, to a millionth; the shape's own rate is not used.
+ * @throws RangeError when what does not depend on the rate takes longer
+ */
+export function rateThatTakes(shape: RunShape, wallMs: number): number {
+  const at = (flopsPerSecond: number): number => predictRun({ ...shape, flopsPerSecond }).wallMs;
+  if (at(FASTEST) > wallMs) throw new RangeError(`no rate makes it ${wallMs} ms: transfers and overheads alone take ${at(FASTEST)} ms`);
+  let [low, high] = [1, FASTEST];
+  while (high / low > 1 + 1e-6) {
+    const middle = Math.sqrt(low * high);
+    if (at(middle) > wallMs) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
+/** Beyond any device, FLOP/s. */
+const FASTEST = 1e18;
 
 /** Saturation threshold (paper section 6.2, per batch): FLOPs of a batch whose compute hides the gathers of all its layers. */
 export const saturationThreshold = (moeLayers: number, gatherMs: number, flopsPerSecond: number, gamma = 1.2): number =>

@@ -2,6 +2,7 @@
 import type { Link } from '../collective/link.ts';
 import type { ModelConfig } from '../model/types.ts';
 import type { Dispatch, Wire } from './collectives.ts';
+import type { Overheads } from './overheads.ts';
 
 /** Ways in which ranks share a model; see {@link STRATEGY_KINDS} for what moves. */
 export const SIM_STRATEGIES = ['asyncep', 'sync', 'resident', 'ep', 'dp-tp', 'tp-ep', 'tp', 'pp'] as const;
@@ -54,6 +55,8 @@ export interface WorldShape {
   readonly hostBytesPerSecond?: number;
   /** Share of all (token, expert) pairs that each rank's experts get; by the number of experts otherwise. */
   readonly expertShares?: readonly number[];
+  /** Beside FLOPs and bytes on the link; nothing by default. */
+  readonly overheads?: Overheads;
 }
 
 /** Everything that a prediction of a run depends on. */
