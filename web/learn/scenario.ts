@@ -84,6 +84,9 @@ export interface SimulatedRun {
   readonly idleMs: number;
 }
 
+/** 0 for what is left of a difference of equal times. */
+const withoutRounding = (differenceMs: number, ofMs: number): number => (differenceMs > 1e-9 * ofMs ? differenceMs : 0);
+
 /** @throws InputError where the model cannot be shared so */
 export function simulateRun(shape: RunShape): SimulatedRun {
   const { wallMs, ranks, schedule } = predictRun(shape);
@@ -92,9 +95,12 @@ export function simulateRun(shape: RunShape): SimulatedRun {
   return {
     strategy: shape.strategy, wallMs, events, summary,
     sentBytes: ranks.reduce((sum, rank) => sum + rank.sentBytes, 0) / ranks.length,
-    idleMs: Math.max(0, wallMs - summary.mean.computeMs - summary.mean.exposedMs),
+    idleMs: withoutRounding(wallMs - summary.mean.computeMs - summary.mean.exposedMs, wallMs),
   };
 }
+
+/** All experts of a layer, as they lie on devices and travel. */
+export const layerBytesOf = (settings: Pick<Settings, 'experts'>): number => layerExpertBytes(modelOf(settings), WEIGHT_BYTES);
 
 /** The threshold, and the two times that it is about. */
 export interface Threshold {
@@ -138,7 +144,7 @@ export function thresholdOf(settings: Settings, asyncep: SimulatedRun): Threshol
   const flopsPerToken = ((computeMs / 1000) * flopsPerSecond) / tokens;
   const flops = saturationThreshold(1, transferMs, flopsPerSecond, gamma);
   return {
-    layerBytes: layerExpertBytes(shape.config, WEIGHT_BYTES), linkMs: gatherMs({ ...shape, offload: { layers: 0 } }), hostMs: offload === 0 ? 0 : gatherMs({ ...shape, link: null }), transferMs, computeMs,
+    layerBytes: layerBytesOf(settings), linkMs: gatherMs({ ...shape, offload: { layers: 0 } }), hostMs: offload === 0 ? 0 : gatherMs({ ...shape, link: null }), transferMs, computeMs,
     flopsPerToken, flops, batchFlops: saturationThreshold(MODEL_LAYERS, transferMs, flopsPerSecond, gamma), tokens: flops / flopsPerToken,
     hiddenTokens: saturationThreshold(1, transferMs, flopsPerSecond, 1) / flopsPerToken, exposedMs: Math.max(0, transferMs - computeMs),
   };

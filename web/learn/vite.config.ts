@@ -22,4 +22,5 @@ export default defineConfig({
   publicDir: fileURLToPath(new URL('../../models', import.meta.url)),
   build: { target: 'es2023' },
   plugins: [refuseNode],
+  worker: { format: 'es', plugins: () => [refuseNode] },
 });

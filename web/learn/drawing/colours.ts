@@ -7,6 +7,7 @@ export interface Colours {
   readonly front: string;
   readonly faint: string;
   readonly line: string;
+  readonly raised: string;
   readonly plain: string;
   readonly wait: string;
   readonly exposed: string;
@@ -23,7 +24,7 @@ function readColours(): Colours {
   const of = (name: string): string => style.getPropertyValue(`--${name}`).trim();
   const lightness = of('bar-lightness');
   return {
-    back: of('back'), front: of('front'), faint: of('faint'), line: of('line'), plain: of('plain'), wait: of('wait'), exposed: of('exposed'), band: of('exposed-band'), text: of('bar-text'),
+    back: of('back'), front: of('front'), faint: of('faint'), line: of('line'), raised: of('raised'), plain: of('plain'), wait: of('wait'), exposed: of('exposed'), band: of('exposed-band'), text: of('bar-text'),
     layer: (layer) => (layer === null ? of('plain') : `hsl(${hueOf(layer)} 62% ${lightness})`),
   };
 }

@@ -1,8 +1,9 @@
 /** Draws a rank's rows on a canvas: only what is in the view. */
 import type { Track } from '../../../src/trace/events.ts';
-import { formatTick, ticksOf } from '../../timeline/scale.js';
+import { ticksOf } from '../../timeline/scale.js';
+import { msText } from '../numbers.ts';
 import type { Colours } from './colours.ts';
-import type { Bar, DrawnRank, Row, View } from './timeline.ts';
+import type { Bar, DrawnRank, PassStretch, Row, View } from './timeline.ts';
 
 /** Pixels of a lane, for few lanes and for many. */
 const HEIGHTS: Readonly<Record<Track, readonly [few: number, many: number]>> = { compute: [30, 12], send: [15, 7], receive: [20, 9], slot: [15, 7], wait: [9, 6] };
@@ -48,18 +49,30 @@ export function surfaceOf(canvas: HTMLCanvasElement, { fromMs, toMs }: View): Su
   return { context, width, height, x: (ms) => ((ms - fromMs) / (toMs - fromMs)) * width };
 }
 
-const PIXELS_A_TICK = 90;
+const PIXELS_A_TICK = 80;
+/** Of an axis: the upper line names the passes. */
+const LINE = 18;
 
-export function paintAxis(canvas: HTMLCanvasElement, view: View, colours: Colours): void {
-  const { context, width, height, x } = surfaceOf(canvas, view);
-  const { step, ticks } = ticksOf({ from: 0, to: (view.toMs - view.fromMs) * 1000 }, width / PIXELS_A_TICK);
+/** Ticks, and above them the passes as far as they have room. */
+export function paintAxis(canvas: HTMLCanvasElement, view: View, passes: readonly PassStretch[], colours: Colours): void {
+  const surface = surfaceOf(canvas, view);
+  const { context, width, height, x } = surface;
+  for (const { pass, fromMs, toMs } of passes) {
+    const [left, right] = [Math.max(x(fromMs), 0), Math.min(x(toMs), width)];
+    if (right - left < 12) continue;
+    context.fillStyle = colours.raised;
+    context.fillRect(left, 0, right - left - 2, LINE - 2);
+    context.fillStyle = colours.faint;
+    label(surface, [`pass ${pass}`, String(pass)], left, right, LINE / 2);
+  }
+  const { ticks } = ticksOf({ from: 0, to: (view.toMs - view.fromMs) * 1000 }, width / PIXELS_A_TICK);
   for (const tick of ticks) {
     const at = x(view.fromMs + tick / 1000);
     context.fillStyle = colours.line;
-    context.fillRect(Math.round(at), height - 6, 1, 6);
+    context.fillRect(Math.round(at), LINE + 2, 1, height);
     context.fillStyle = colours.faint;
-    const text = formatTick(tick, step);
-    if (at + context.measureText(text).width <= width) context.fillText(text, at === 0 ? 0 : at + 3, height / 2 - 1);
+    const text = msText(tick / 1000);
+    if (at + 4 + context.measureText(text).width <= width) context.fillText(text, at + 4, (LINE + height) / 2 + 2);
   }
 }
 

@@ -62,11 +62,14 @@ function barsOf(events: readonly TraceEvent[], startUs: number): Bar[] {
   return bars;
 }
 
+/** Share of a bar by which it may reach into the one before it in a lane: a transfer's latency. */
+const OVERLAP = 0.05;
+
 /** Spreads bars over as few lanes as it takes for none to hide another. */
 function lanesOf(bars: readonly Bar[]): Bar[][] {
   const lanes: Bar[][] = [];
   for (const bar of bars) {
-    const free = lanes.find((lane) => (lane.at(-1) as Bar).toMs <= bar.fromMs + TOUCHING_MS);
+    const free = lanes.find((lane) => (lane.at(-1) as Bar).toMs <= bar.fromMs + OVERLAP * (bar.toMs - bar.fromMs));
     if (free === undefined) lanes.push([bar]);
     else free.push(bar);
   }
@@ -110,6 +113,18 @@ export function viewOf({ ranks, lengthMs }: Timeline, pass: number | null): View
   const some = computed.length > 0 ? computed : bars;
   if (pass === null || some.length === 0) return { fromMs: 0, toMs: lengthMs };
   return { fromMs: some.reduce((least, { bar }) => Math.min(least, bar.fromMs), Infinity), toMs: some.reduce((most, { bar }) => Math.max(most, bar.toMs), 0) };
+}
+
+export interface PassStretch extends View {
+  readonly pass: number;
+}
+
+/** When the first rank computes each pass. */
+export function passStretches({ ranks: [first] }: Timeline): PassStretch[] {
+  const bars = first?.rows.find(({ track }) => track === 'compute')?.lanes.flat() ?? [];
+  return [...groupBy(bars, ({ pass }) => pass)].flatMap(([pass, own]) => (pass === null ? [] : [{
+    pass, fromMs: own.reduce((least, { fromMs }) => Math.min(least, fromMs), Infinity), toMs: own.reduce((most, { toMs }) => Math.max(most, toMs), 0),
+  }]));
 }
 
 /** Moments of a view at which something begins or ends on any rank, since the view's beginning; those within a thousandth of its length are one. */

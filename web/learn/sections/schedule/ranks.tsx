@@ -5,7 +5,7 @@ import type { Track } from '../../../../src/trace/events.ts';
 import { colours } from '../../drawing/colours.ts';
 import { inWords } from '../../drawing/doing.ts';
 import { layOut, paintAxis, paintRank } from '../../drawing/paint.ts';
-import type { DrawnRank } from '../../drawing/timeline.ts';
+import { passStretches, type DrawnRank } from '../../drawing/timeline.ts';
 import { msText } from '../../numbers.ts';
 import { lengthMs, nowMs, pause, playing, seek, step } from '../../player.ts';
 import { drawing, exposedMs } from '../../shown.ts';
@@ -38,7 +38,7 @@ function useCanvas(paint: (canvas: HTMLCanvasElement) => void) {
 }
 
 function Axis() {
-  const ref = useCanvas((canvas) => paintAxis(canvas, drawing.value.view, colours.value));
+  const ref = useCanvas((canvas) => paintAxis(canvas, drawing.value.view, passStretches(drawing.value.timeline), colours.value));
   return <canvas class="axis" ref={ref} aria-hidden="true" />;
 }
 

@@ -12,7 +12,7 @@ const WORDS: Readonly<Record<SlotState['state'], (level: number) => string>> = {
 const Vessel = ({ state: { layer, state, level }, waited }: { readonly state: SlotState; readonly waited: boolean }) => (
   <div class="vessel" data-state={state} data-waited={waited} data-layer={layer ?? ''} style={`--level: ${level}; --colour: ${layerColour(layer)}`}>
     <b>{layer === null ? '–' : `layer ${layer}`}</b>
-    <small>{waited ? `waits, ${Math.floor(level * 100)} %` : WORDS[state](level)}</small>
+    <small>{WORDS[state](level)}</small>
   </div>
 );
 

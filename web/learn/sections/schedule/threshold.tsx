@@ -7,7 +7,7 @@ import { scenario } from '../../shown.ts';
 import { chartOf, computeLine, exposedArea, pathOf, tokensAt, type Chart } from './threshold-geometry.ts';
 
 const HEIGHT = 230;
-const MARGIN = { left: 50, right: 14, top: 26, bottom: 40 };
+const MARGIN = { left: 64, right: 14, top: 26, bottom: 40 };
 const TICKS = [64, 256, 1024, 4096, 16_384, 65_536];
 
 /** Width of an element, as it is now. */

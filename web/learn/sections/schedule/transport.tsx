@@ -25,6 +25,8 @@ function useClock(): void {
 
 export const togglePlay = (): void => (playing.value ? pause() : play());
 
+const Icon = ({ path }: { readonly path: string }) => <svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path d={path} fill="currentColor" /></svg>;
+
 function Scrubber() {
   return (
     <input
@@ -44,9 +46,9 @@ export function Transport() {
   useClock();
   return (
     <div class="transport" role="group" aria-label="Playback">
-      <button type="button" onClick={() => step(-1)} aria-label="Step back">⏴</button>
+      <button type="button" onClick={() => step(-1)} aria-label="Step back"><Icon path="M11 3 4 8l7 5z" /></button>
       <button type="button" class="play" id="play" onClick={togglePlay}>{playing.value ? 'Pause' : 'Play'}</button>
-      <button type="button" onClick={() => step(1)} aria-label="Step forward">⏵</button>
+      <button type="button" onClick={() => step(1)} aria-label="Step forward"><Icon path="m5 3 7 5-7 5z" /></button>
       <label>Speed{' '}
         <select id="speed" value={speed.value} onChange={({ currentTarget }) => void (speed.value = Number(currentTarget.value))}>
           {SPEEDS.map((one) => <option key={one} value={one}>{one}×</option>)}

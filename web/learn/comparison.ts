@@ -1,0 +1,96 @@
+/** The same batches under AsyncEP and under other strategies. Pure; it runs in a worker, because the simulator takes its time with exchanges of rows. */
+import { InputError } from '../../src/errors.ts';
+import { deviceMemory, totalBytes } from '../../src/sim/plan/memory.ts';
+import type { PlanSetting } from '../../src/sim/plan/setting.ts';
+import { layerTraffic } from '../../src/sim/plan/traffic.ts';
+import { hardwarePreset } from '../../src/sim/presets/hardware.ts';
+import type { RunShape, SimStrategy } from '../../src/sim/run-shape.ts';
+import { timelineOf } from './drawing/timeline.ts';
+import { layersFor, modelOf, PASSES, sequencesOf, shapeOf, simulateRun, layerBytesOf, type SimulatedRun } from './scenario.ts';
+import type { Settings } from './settings.ts';
+
+export const COMPARED = ['asyncep', 'sync', 'ep', 'tp', 'pp'] as const satisfies readonly SimStrategy[];
+export type Compared = (typeof COMPARED)[number];
+
+/** How the baselines are given their work. */
+export interface Together {
+  /** Parts of a batch that `ep` and `tp` have under way at a time: with two, one computes while the other's rows travel. */
+  readonly inFlight: 1 | 2;
+  /** Tokens that choose the busiest rank's experts, times the average; `ep` only. */
+  readonly busiest: number;
+}
+
+/** One rank's row of the small drawing. */
+export interface ComparedRank {
+  readonly bars: readonly (readonly [fromMs: number, toMs: number, layer: number | null])[];
+  readonly exposed: readonly (readonly [fromMs: number, toMs: number])[];
+}
+
+export interface Compare {
+  readonly strategy: Compared;
+  /** Why it cannot run so; the numbers are 0 then. */
+  readonly problem: string | null;
+  readonly wallMs: number;
+  /** Waiting for bytes, mean over the ranks. */
+  readonly exposedMs: number;
+  /** Neither computing nor waiting for bytes. */
+  readonly idleMs: number;
+  /** Of a device and layer, for one batch of each rank: as simulated, and by the paper's table (section 4; what is sent is half of its constants). */
+  readonly sentBytes: number;
+  readonly paperSentBytes: number;
+  readonly collectives: string;
+  /** Of the fullest device with the whole model. */
+  readonly memoryBytes: number;
+  readonly ranks: readonly ComparedRank[];
+}
+
+/** What the strategy is asked to do. Baselines have their experts on the device. */
+export function comparedShape(settings: Settings, { inFlight, busiest }: Together, strategy: Compared): RunShape {
+  if (strategy === 'asyncep' || strategy === 'sync') return shapeOf(settings, strategy);
+  const { ranks } = settings;
+  const shape = shapeOf({ ...settings, offload: 0 }, strategy);
+  if (strategy === 'pp') return shape;
+  const most = Math.min(1, busiest / ranks);
+  const expertShares = Array.from({ length: ranks }, (_, rank) => (rank === 0 ? most : (1 - most) / Math.max(1, ranks - 1)));
+  return { ...shape, inFlight, ...(strategy === 'ep' && busiest > 1 && { expertShares }) };
+}
+
+function memoryOf(settings: Settings, strategy: Compared): number {
+  const { tokens, ranks, gamma } = settings;
+  const streams = strategy === 'asyncep' || strategy === 'sync';
+  // Of the machine only the bytes of a weight count here.
+  const setting: PlanSetting = {
+    config: modelOf(settings), hardware: hardwarePreset('h100-80'), ranks, precision: 'bf16', offload: streams ? settings.offload : 0, kv: 'layer', cacheTokens: 0, gamma,
+  };
+  return totalBytes(deviceMemory(setting, strategy, { tokens, contextTokens: sequencesOf(tokens).length }));
+}
+
+const ranksOf = ({ events, wallMs }: SimulatedRun): ComparedRank[] => timelineOf(events).ranks.map(({ rows, exposed }) => ({
+  bars: (rows.find(({ track }) => track === 'compute')?.lanes.flat() ?? []).map(({ fromMs, toMs, layer }) => [fromMs, toMs, layer] as const),
+  exposed: exposed.filter(([from]) => from < wallMs),
+}));
+
+function compare(settings: Settings, together: Together, strategy: Compared): Compare {
+  const shape = comparedShape(settings, together, strategy);
+  const run = simulateRun(shape);
+  const { collectives, sentBytes } = layerTraffic(strategy, {
+    ranks: settings.ranks, tokens: settings.ranks * settings.tokens, hiddenSize: shape.config.hiddenSize, topK: shape.config.numExpertsPerTok, rowElementBytes: 2,
+    layerBytes: layerBytesOf(settings),
+  });
+  return {
+    strategy, problem: null, wallMs: run.wallMs, exposedMs: run.summary.mean.exposedMs, idleMs: run.idleMs, sentBytes: run.sentBytes / PASSES / layersFor(settings.ranks),
+    paperSentBytes: sentBytes, collectives, memoryBytes: memoryOf(settings, strategy), ranks: ranksOf(run),
+  };
+}
+
+const NOTHING = { wallMs: 0, exposedMs: 0, idleMs: 0, sentBytes: 0, paperSentBytes: 0, collectives: '', memoryBytes: 0, ranks: [] } as const;
+
+/** In the order of {@link COMPARED}. */
+export const comparisonOf = (settings: Settings, together: Together): Compare[] => COMPARED.map((strategy) => {
+  try {
+    return compare(settings, together, strategy);
+  } catch (error) {
+    if (error instanceof InputError) return { strategy, problem: error.message, ...NOTHING };
+    throw error;
+  }
+});
