@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { compare } from './calibration/compare.ts';
+import { fitOverheads, FITTED_TO } from './calibration/fit.ts';
 import { measureWorld, type WorldSpec } from './calibration/measure.ts';
 import { measuredJson, type Measured } from './calibration/measured.ts';
 import { BENCH_LINKS, BENCH_SHAPES } from './calibration/shapes.ts';
@@ -41,7 +42,7 @@ function specs(): WorldSpec[] {
     (ranks === 1 ? ['none'] : links).map((link): WorldSpec => ({ model, ranks, link, repetitions: Number(flags.repetitions), attempts: Number(flags.attempts) }))));
 }
 
-async function measure(): Promise<Measured> {
+async function measure(): Promise<Omit<Measured, 'overheads'>> {
   const adapters = new Set<string>();
   const worlds = [];
   for (const spec of specs()) worlds.push(await measureWorld(spec, adapters, (text) => tell(`${spec.model}, ${spec.ranks} ranks, link ${spec.link}: ${text}`)));
@@ -51,8 +52,10 @@ async function measure(): Promise<Measured> {
   };
 }
 
-const measured: Measured = flags.from === undefined ? await measure() : JSON.parse(readFileSync(flags.from, 'utf8'));
-if (flags.json !== undefined) writeFileSync(flags.json, measuredJson(measured));
-const { worlds, adapters, ...place } = measured;
-for (const [key, value] of Object.entries({ ...place, adapter: adapters.join(' and ') })) console.log(`${key.padEnd(8)} ${value}`);
-console.log(`\n${comparisonText(compare(worlds))}`);
+const runs: Omit<Measured, 'overheads'> = flags.from === undefined ? await measure() : JSON.parse(readFileSync(flags.from, 'utf8'));
+tell(`fitting overheads to ${FITTED_TO}`);
+const overheads = fitOverheads(runs.worlds);
+if (flags.json !== undefined) writeFileSync(flags.json, measuredJson({ ...runs, overheads }));
+const { date, command, commit: version, machine, adapters, worlds } = runs;
+for (const [key, value] of Object.entries({ date, command, commit: version, machine, adapter: adapters.join(' and ') })) console.log(`${key.padEnd(8)} ${value}`);
+console.log(`\n${comparisonText(compare(worlds, overheads ?? {}), overheads)}`);

@@ -1,6 +1,7 @@
 /** Measured runs beside what the cost model says of them. */
 import { median } from '../../src/cli/bench-strategies-report.ts';
-import { predictRun } from '../../src/sim/cost.ts';
+import { predictRun, residentRate } from '../../src/sim/cost.ts';
+import type { Overheads } from '../../src/sim/overheads.ts';
 import type { RunShape, SimStrategy } from '../../src/sim/run-shape.ts';
 import type { MeasuredRun, MeasuredWorld } from './measured.ts';
 import { BENCH_SHAPES } from './shapes.ts';
@@ -43,26 +44,28 @@ const spreadOf = (values: readonly number[]): number => (Math.max(...values) - M
 /** Within each repetition, so that what slows the machine for a while slows both. */
 const ratiosTo = (run: MeasuredRun, base: MeasuredRun): number[] => run.wallMs.map((wallMs, repetition) => wallMs / (base.wallMs[repetition] as number));
 
-const shapeOf = ({ model, shape }: MeasuredWorld, strategy: SimStrategy, flopsPerSecond: number): RunShape =>
-  ({ ...shape, config: BENCH_SHAPES[model]!.config, strategy, flopsPerSecond });
+const shapeOf = ({ model, shape }: MeasuredWorld, overheads: Overheads): RunShape =>
+  ({ ...shape, config: BENCH_SHAPES[model]!.config, overheads, strategy: 'resident', flopsPerSecond: 1 });
 
-function compareWorld(world: MeasuredWorld): Comparison {
+function compareWorld(world: MeasuredWorld, overheads: Overheads): Comparison {
+  const shape = shapeOf(world, overheads);
   const names = { model: world.model, ranks: world.shape.ranks, link: world.link };
   const base = world.runs.find(({ strategy }) => strategy === 'resident')!;
   const residentMs = median(base.wallMs);
-  const flopsPerSecond = predictRun(shapeOf(world, 'resident', 1)).wallMs / residentMs;
+  const flopsPerSecond = residentRate(shape, residentMs);
   const others = world.runs.flatMap(({ othersShare }) => othersShare).filter((share) => share !== null);
   const cells = world.runs.filter((run) => run !== base && run.reason === null).map((run): Cell => {
     const ratios = ratiosTo(run, base);
     const measuredMs = median(ratios) * residentMs;
-    const predictedMs = predictRun(shapeOf(world, run.strategy, flopsPerSecond)).wallMs;
+    const predictedMs = predictRun({ ...shape, strategy: run.strategy, flopsPerSecond }).wallMs;
     return { ...names, strategy: run.strategy, measuredMs, predictedMs, error: (predictedMs - measuredMs) / measuredMs, spread: spreadOf(ratios) };
   });
   return { rates: [{ ...names, flopsPerSecond, residentSpread: spreadOf(base.wallMs), othersShare: others.length === 0 ? null : median(others) }], cells };
 }
 
-export function compare(worlds: readonly MeasuredWorld[]): Comparison {
-  const each = worlds.map(compareWorld);
+/** Predicts all that was measured. */
+export function compare(worlds: readonly MeasuredWorld[], overheads: Overheads): Comparison {
+  const each = worlds.map((world) => compareWorld(world, overheads));
   return { rates: each.flatMap(({ rates }) => rates), cells: each.flatMap(({ cells }) => cells) };
 }
 

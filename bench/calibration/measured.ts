@@ -1,4 +1,5 @@
 /** What was measured, as it is stored: enough to predict every run anew without running anything. */
+import type { Overheads } from '../../src/sim/overheads.ts';
 import type { RunShape, SimStrategy } from '../../src/sim/run-shape.ts';
 
 /** One strategy in one world. */
@@ -32,6 +33,8 @@ export interface Measured {
   readonly commit: string;
   readonly machine: string;
   readonly adapters: readonly string[];
+  /** Fitted to some of the worlds; null: those were not measured. */
+  readonly overheads: Overheads | null;
   readonly worlds: readonly MeasuredWorld[];
 }
 

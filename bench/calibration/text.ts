@@ -1,7 +1,9 @@
 /** The comparison as tables. */
 import { formatFlops, formatPercent } from '../../src/cli/format.ts';
 import { newTable } from '../../src/cli/table.ts';
+import type { Overheads } from '../../src/sim/overheads.ts';
 import { summarizeErrors, type Cell, type Comparison, type WorldRate } from './compare.ts';
+import { FITTED_TO, isFitted } from './fit.ts';
 import { linkText } from './shapes.ts';
 
 const signed = (value: number): string => `${value > 0 ? '+' : ''}${formatPercent(value)}`;
@@ -28,10 +30,13 @@ function errorsTable(cells: readonly Cell[]): string {
   const groups: [string, (cell: Cell) => boolean][] = [
     ...[...new Set(cells.map(({ strategy }) => strategy))].map((name): [string, (cell: Cell) => boolean] => [name, ({ strategy }) => strategy === name]),
     ...[...new Set(cells.map(({ ranks }) => ranks))].map((count): [string, (cell: Cell) => boolean] => [`${count} ${count === 1 ? 'rank' : 'ranks'}`, ({ ranks }) => ranks === count]),
+    [`fitted to (${FITTED_TO})`, isFitted],
+    ['predicted', (cell) => !isFitted(cell)],
     ['all', () => true],
   ];
   for (const [name, holds] of groups) {
     const some = cells.filter(holds);
+    if (some.length === 0) continue;
     const { median, p90, worst } = summarizeErrors(some);
     table.push([name, some.length, ...[median, p90, worst].map(formatPercent)]);
   }
@@ -46,5 +51,19 @@ export const LEGEND: readonly string[] = [
   'spread     largest less smallest of these ratios, over their median',
 ];
 
-export const comparisonText = ({ rates, cells }: Comparison): string =>
-  [ratesTable(rates), cellsTable(cells), errorsTable(cells), ...LEGEND].join('\n');
+function overheadsText(overheads: Overheads | null): string {
+  if (overheads === null) return `overheads: none, because nothing was measured of ${FITTED_TO}`;
+  const { layerMs = 0, exchangeMs = 0, messageMs = 0, copyBytesPerSecond = Infinity, jitter = 0 } = overheads;
+  return [
+    `overheads, fitted to ${FITTED_TO}:`,
+    `  ${layerMs} ms of a rank for a layer of a pass, beside its FLOPs`,
+    `  ${exchangeMs} ms of a rank for an exchange of rows`,
+    `  ${messageMs} ms until rows are noticed at the other end, beside the latency of the link`,
+    `  ${(copyBytesPerSecond / 1e9).toFixed(2)} GB/s at which a rank packs and unpacks rows, and copies experts to a slot`,
+    `  ${formatPercent(jitter)} standard deviation of the time of a compute step`,
+  ].join('\n');
+}
+
+/** @param overheads that the predictions are made with; null: none */
+export const comparisonText = ({ rates, cells }: Comparison, overheads: Overheads | null): string =>
+  [overheadsText(overheads), ratesTable(rates), cellsTable(cells), errorsTable(cells), ...LEGEND].join('\n');

@@ -57,24 +57,27 @@ export function predictRun(shape: RunShape): Prediction {
   return { wallMs, ranks: summarize({ ...schedule, wallMs }, shape.ranks), schedule };
 }
 
-/**
- * FLOP/s of one rank at which a run of `shape` takes `wallMs`, to a millionth; the shape's own rate is not used.
- * @throws RangeError when what does not depend on the rate takes longer
- */
-export function rateThatTakes(shape: RunShape, wallMs: number): number {
-  const at = (flopsPerSecond: number): number => predictRun({ ...shape, flopsPerSecond }).wallMs;
-  if (at(FASTEST) > wallMs) throw new RangeError(`no rate makes it ${wallMs} ms: transfers and overheads alone take ${at(FASTEST)} ms`);
-  let [low, high] = [1, FASTEST];
-  while (high / low > 1 + 1e-6) {
-    const middle = Math.sqrt(low * high);
-    if (at(middle) > wallMs) low = middle;
-    else high = middle;
-  }
-  return high;
-}
+/** Beyond any device: what is left is transfers and overheads. */
+const NO_COMPUTE = Infinity;
+/** Time of `resident` is linear in the inverse of the rate, so the second guess is right, but for what ranks that share processors make of it. */
+const MOST_GUESSES = 20;
 
-/** Beyond any device, FLOP/s. */
-const FASTEST = 1e18;
+/**
+ * FLOP/s of one rank at which `shape` takes `wallMs` under `resident`; the shape's own rate and strategy are not used.
+ * @throws RangeError when overheads alone take longer
+ */
+export function residentRate(shape: RunShape, wallMs: number): number {
+  const at = (flopsPerSecond: number): number => predictRun({ ...shape, strategy: 'resident', flopsPerSecond }).wallMs;
+  const fixedMs = at(NO_COMPUTE);
+  if (fixedMs >= wallMs) throw new RangeError(`no rate makes it ${wallMs} ms: overheads alone take ${fixedMs} ms`);
+  let rate = 1e9;
+  for (let guess = 0; guess < MOST_GUESSES; guess++) {
+    const predictedMs = at(rate);
+    if (Math.abs(predictedMs - wallMs) < 1e-6 * wallMs) break;
+    rate *= (predictedMs - fixedMs) / (wallMs - fixedMs);
+  }
+  return rate;
+}
 
 /** Saturation threshold (paper section 6.2, per batch): FLOPs of a batch whose compute hides the gathers of all its layers. */
 export const saturationThreshold = (moeLayers: number, gatherMs: number, flopsPerSecond: number, gamma = 1.2): number =>
