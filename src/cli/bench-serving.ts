@@ -128,7 +128,7 @@ async function benchServing(flags: ServingBenchFlags): Promise<void> {
   const model = await chooseModel(flags);
   const { documents, questions, documentTokens, questionTokens, order, repetitions, schedulers, ranks, strategy } = flags;
   const tokens = promptsOf(flags, model).tokens;
-  process.stdout.write(`${documents} documents of ${documentTokens} tokens, ${questions} questions of ${questionTokens} on each, ${order}: ${formatCount(tokens)} tokens; ${strategy} on ${ranks} ranks\n`);
+  process.stdout.write(`${documents} documents of ${documentTokens} tokens, ${questions} questions of ${questionTokens} on each, ${order}: ${formatCount(tokens)} tokens; ${strategy} on ${ranks} ${ranks === 1 ? 'rank' : 'ranks'}\n`);
   const runs = new Map<SchedulerKind, ServingRun[]>(schedulers.map((scheduler) => [scheduler, []]));
   for (let repetition = 1; repetition <= repetitions; repetition++) {
     for (const scheduler of schedulers) {

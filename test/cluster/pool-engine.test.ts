@@ -1,14 +1,15 @@
 /** Pools of the real engine: answers are those of transformers, and to the last bit the same after a rank was started again. */
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { launchEnginePool, type EnginePool, type EnginePoolOptions, type PassAnswer, type PassWork } from '../../src/cluster/index.ts';
 import { fixtureFolder, goldenCases } from '../strategy/golden.ts';
-import { ranksOf, segmentsOfTheirOwn, strike } from './faults.ts';
-import { allReady, problem, until } from './pools.ts';
+import { segmentsOfTheirOwn, strike } from './faults.ts';
+import { allReady, poolsOfTests, problem, until } from './pools.ts';
 
 /** For a machine that has other things to do. */
 const START_TWICE_MS = 180_000;
 
 const segments = segmentsOfTheirOwn();
+const opened = poolsOfTests(segments);
 const cases = goldenCases('base-f32', 60);
 const CANDIDATES = Uint32Array.of(1, 2, 3, 5, 8);
 const batch: PassWork = { sequences: cases.map(({ tokens }) => ({ tokens })), candidates: CANDIDATES };
@@ -23,14 +24,6 @@ function expectGolden({ logits }: PassAnswer): void {
   }
 }
 
-let pool: EnginePool | undefined;
-afterEach(async () => {
-  await pool?.close();
-  pool = undefined;
-  const left = [...ranksOf(process.pid), ...segments()];
-  if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
-});
-
 /** Kills the process of an engine and waits until it, or another in its place, is ready. */
 async function loseAndRegain(running: EnginePool, engine: number): Promise<void> {
   const before = running.engines[engine]?.restarts ?? 0;
@@ -41,7 +34,7 @@ async function loseAndRegain(running: EnginePool, engine: number): Promise<void>
 
 describe('a pool of real engines', () => {
   it.each(['asyncep', 'resident'] as const)('answers alike before and after an engine was started again, which says how fast it is: %s', async (strategy) => {
-    pool = await open({ strategy });
+    const pool = await opened(open({ strategy }));
     for (const { measuredFlopsPerSecond, peakFlopsPerSecond, gatherMs, maxBatchBlocks } of pool.engines) {
       expect(measuredFlopsPerSecond).toBeGreaterThan(0);
       expect(peakFlopsPerSecond).toBeGreaterThan(0);
@@ -58,7 +51,7 @@ describe('a pool of real engines', () => {
   }, START_TWICE_MS);
 
   it.each([['asyncep', 'websocket', 0], ['ep', 'shared-memory', 1], ['tp', 'shared-memory', 0]] as const)('of %s over %s, which run passes together, do so too (%i layers offloaded)', async (strategy, transport, offloadLayers) => {
-    pool = await open({ strategy, transport, offloadLayers, measure: strategy === 'ep' });
+    const pool = await opened(open({ strategy, transport, offloadLayers, measure: strategy === 'ep' }));
     const last = pool.engines.length - 1;
     expect(last).toBe(strategy === 'tp' ? 0 : 1);
     const before = await pool.pass(last, batch);

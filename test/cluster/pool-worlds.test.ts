@@ -1,27 +1,20 @@
 /** Engines whose ranks take part in each other's passes: they ride together, and start again together. */
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { EnginePool } from '../../src/cluster/index.ts';
 import { OMENS } from './fake-backend.ts';
 import { ranksOf, segmentsOfTheirOwn, strike } from './faults.ts';
-import { allReady, changesOf, fakePool, firstTokens, problem, signals, until, work } from './pools.ts';
+import { allReady, changesOf, fakePool, firstTokens, poolsOfTests, problem, signals, until, work } from './pools.ts';
 
 // Ranks start many times here, on a machine that may have other things to do.
 vi.setConfig({ testTimeout: 180_000 });
 
 const segments = segmentsOfTheirOwn();
+const opened = poolsOfTests(segments);
 const signal = signals();
-
-let pool: EnginePool | undefined;
-afterEach(async () => {
-  await pool?.close();
-  pool = undefined;
-  const left = [...ranksOf(process.pid), ...segments()];
-  if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
-});
 
 describe('engines of a world in which all ranks take part in every pass', () => {
   it('ride together, those without work with an empty batch, and are all started again when one is lost', async () => {
-    pool = await fakePool({ transport: 'websocket', engine: { gate: signal.path('never') } });
+    const pool = await opened(fakePool({ transport: 'websocket', engine: { gate: signal.path('never') } }));
     const changes = changesOf(pool);
     const together = await Promise.all([pool.pass(0, work(3, 4)), pool.pass(2, work(5))]);
     expect(together.map(({ logits }) => firstTokens(logits))).toEqual([[3, 4], [5]]);
@@ -46,7 +39,7 @@ describe('engines of a world in which all ranks take part in every pass', () => 
   });
 
   it('are one where all ranks see the same batch, each of which answers a part of it', async () => {
-    pool = await fakePool({ strategy: 'tp', batchTokens: 100 });
+    const pool = await opened(fakePool({ strategy: 'tp', batchTokens: 100 }));
     expect(pool.engines).toHaveLength(1);
     const [info] = pool.engines;
     expect(info).toMatchObject({ adapter: 'fake', measuredFlopsPerSecond: 300, peakFlopsPerSecond: 3003, maxBatchBlocks: 64, memory: [{ name: 'slots', expectedBytes: 24 }] });
@@ -61,7 +54,7 @@ describe('engines of a world in which all ranks take part in every pass', () => 
   });
 
   it('stay lost after too many failures in a row', async () => {
-    pool = await fakePool({ strategy: 'ep', ranks: 2, maxFailures: 2, measure: false, engine: { failRank: 0, failAt: 'open', since: signal.path('gone') } });
+    const pool = await opened(fakePool({ strategy: 'ep', ranks: 2, maxFailures: 2, measure: false, engine: { failRank: 0, failAt: 'open', since: signal.path('gone') } }));
     const changes = changesOf(pool);
     signal.give('gone');
     expect(await problem(pool.pass(1, work(OMENS.fail)))).toBe('RankError: rank 1: failed by order');
@@ -73,7 +66,7 @@ describe('engines of a world in which all ranks take part in every pass', () => 
 
 describe('engines that need each other only to start', () => {
   it('ride alone, and start again together', async () => {
-    pool = await fakePool({ strategy: 'resident', transport: 'websocket', ranks: 2, measure: false, engine: { gate: signal.path('alone') } });
+    const pool = await opened(fakePool({ strategy: 'resident', transport: 'websocket', ranks: 2, measure: false, engine: { gate: signal.path('alone') } }));
     const changes = changesOf(pool);
     const held = pool.pass(0, work(OMENS.wait));
     expect((await pool.pass(1, work(2))).stats.engine).toEqual({ kind: 'fake', lengths: [] });
@@ -85,7 +78,7 @@ describe('engines that need each other only to start', () => {
   });
 
   it('are closed while they start again', async () => {
-    pool = await fakePool({ transport: 'websocket', measure: false });
+    const pool = await opened(fakePool({ transport: 'websocket', measure: false }));
     const changes = changesOf(pool);
     strike('kill', pool.engines[0]?.pid as number);
     await until(() => changes(2).includes('starting'), 'they start again');

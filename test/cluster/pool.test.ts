@@ -1,32 +1,24 @@
 /** Engines that are a rank each: passes at the same time, and ranks that fail and come back while the others go on. */
 import { readdirSync } from 'node:fs';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { EnginePool } from '../../src/cluster/index.ts';
+import { describe, expect, it, vi } from 'vitest';
 import type { TraceEvent } from '../../src/trace/events.ts';
 import { OMENS, VOCABULARY } from './fake-backend.ts';
 import { ranksOf, segmentsOfTheirOwn, strike } from './faults.ts';
-import { allReady, changesOf, fakePool, firstTokens, problem, signals, until, work } from './pools.ts';
+import { allReady, changesOf, fakePool, firstTokens, poolsOfTests, problem, signals, until, work } from './pools.ts';
 
 // Ranks start many times here, on a machine that may have other things to do.
 vi.setConfig({ testTimeout: 180_000 });
 
 const segments = segmentsOfTheirOwn();
+const opened = poolsOfTests(segments);
 const signal = signals();
 /** A rank that is stopped is found silent after so long. */
 const DEADLINE_MS = 3_000;
 
-let pool: EnginePool | undefined;
-afterEach(async () => {
-  await pool?.close();
-  pool = undefined;
-  const left = [...ranksOf(process.pid), ...segments()];
-  if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
-});
-
 describe('a pool of engines', () => {
   it('runs passes of several engines, and two of one, at the same time, and tells what the engines tell', async () => {
     const events: TraceEvent[] = [];
-    pool = await fakePool({ trace: true, batchTokens: 300, engine: { gate: signal.path('overlap') } });
+    const pool = await opened(fakePool({ trace: true, batchTokens: 300, engine: { gate: signal.path('overlap') } }));
     pool.onTrace((batch) => events.push(...batch));
     const { engines } = pool;
     expect(engines.map(({ engine, adapter, software, state, restarts }) => [engine, adapter, software, state, restarts])).toEqual([0, 1, 2].map((engine) => [engine, 'fake', true, 'ready', 0]));
@@ -52,7 +44,7 @@ describe('a pool of engines', () => {
   });
 
   it('refuses a bad batch alone, and the engine goes on', async () => {
-    pool = await fakePool({ ranks: 1, measure: false, engine: { gate: signal.path('refused') } });
+    const pool = await opened(fakePool({ ranks: 1, measure: false, engine: { gate: signal.path('refused') } }));
     const held = pool.pass(0, work(OMENS.wait));
     expect(await problem(pool.pass(0, work(1, VOCABULARY)))).toBe('InputError: sequence 1: tokens[0]: 1000000 is not in the vocabulary; expected 0 to 999999');
     expect(await problem(pool.pass(0, work()))).toBe('InputError: batch: sequences: are none; expected at least one');
@@ -74,7 +66,7 @@ describe('a pool of engines', () => {
 
 describe('an engine that is lost', () => {
   it('rejects its passes with an error that names it, comes back, and answers, while the others go on', async () => {
-    pool = await fakePool({ deadlineMs: DEADLINE_MS, passDeadlineMs: 4_000, measure: false, engine: { gate: signal.path('lost') } });
+    const pool = await opened(fakePool({ deadlineMs: DEADLINE_MS, passDeadlineMs: 4_000, measure: false, engine: { gate: signal.path('lost') } }));
     const pass = pool.pass.bind(pool);
     const changes = changesOf(pool);
     const faults: [string, (pid: number) => void, RegExp][] = [
@@ -101,15 +93,15 @@ describe('an engine that is lost', () => {
   });
 
   it('waits for the experts of others that are lost with it', async () => {
-    pool = await fakePool({ measure: false });
+    const pool = await opened(fakePool({ measure: false }));
     for (const { pid } of pool.engines) strike('kill', pid);
-    await until(() => pool?.engines.every(({ restarts }) => restarts > 0) ?? false, 'all have been started again');
+    await until(() => pool.engines.every(({ restarts }) => restarts > 0), 'all have been started again');
     await allReady(pool);
     for (const { engine } of pool.engines) expect(firstTokens((await pool.pass(engine, work(3))).logits)).toEqual([3]);
   });
 
   it('stays lost after too many failures in a row, and who needs its experts to start does, too', async () => {
-    pool = await fakePool({ ranks: 2, maxFailures: 3, measure: false, engine: { failRank: 1, failAt: 'open', since: signal.path('never') } });
+    const pool = await opened(fakePool({ ranks: 2, maxFailures: 3, measure: false, engine: { failRank: 1, failAt: 'open', since: signal.path('never') } }));
     const changes = changesOf(pool);
     signal.give('never');
     strike('kill', pool.engines[1]?.pid as number);
@@ -126,7 +118,7 @@ describe('an engine that is lost', () => {
   });
 
   it('is cleared away when the pool is closed while it starts again', async () => {
-    pool = await fakePool({ measure: false });
+    const pool = await opened(fakePool({ measure: false }));
     const changes = changesOf(pool);
     strike('kill', pool.engines[0]?.pid as number);
     strike('kill', pool.engines[2]?.pid as number);

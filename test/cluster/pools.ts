@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll } from 'vitest';
+import { afterAll, afterEach } from 'vitest';
 import { launchEnginePool, type EngineInfo, type EnginePool, type EnginePoolOptions, type PassWork } from '../../src/cluster/index.ts';
+import { ranksOf } from './faults.ts';
 
 const FAKE = new URL('./fake-backend.ts', import.meta.url).href;
 /** Generous: ranks that start on a busy machine take their time. */
@@ -13,6 +14,24 @@ const WAIT_MS = 60_000;
 export const fakePool = (rest: Partial<EnginePoolOptions> = {}): Promise<EnginePool> => launchEnginePool({
   model: { kind: 'random', preset: 'none', seed: 0 }, ranks: 3, strategy: 'asyncep', backendModule: FAKE, restartPauseMs: 20, ...rest,
 });
+
+/**
+ * What opens pools is to go through the function that this gives: each is closed at the end of its test, and then nothing of it may be left.
+ * @param segments files of segments that are there
+ */
+export function poolsOfTests(segments: () => readonly string[]): (opening: Promise<EnginePool>) => Promise<EnginePool> {
+  const pools: EnginePool[] = [];
+  afterEach(async () => {
+    await Promise.all(pools.splice(0).map((pool) => pool.close()));
+    const left = [...ranksOf(process.pid), ...segments()];
+    if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
+  });
+  return async (opening) => {
+    const pool = await opening;
+    pools.push(pool);
+    return pool;
+  };
+}
 
 /** Sequences of two tokens each, the first of which is told. */
 export const work = (...first: number[]): PassWork => ({ sequences: first.map((token) => ({ tokens: Uint32Array.of(token, 1) })), candidates: Uint32Array.of(1, 2) });
