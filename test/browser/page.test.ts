@@ -1,26 +1,18 @@
 /** The page of web/learn in a headless Chromium whose WebGPU is SwiftShader's: built as it is published, served as static files. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
-import { build, preview, type InlineConfig, type Plugin, type PreviewServer } from 'vite';
+import type { Plugin } from 'vite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { servePage, type ServedPage } from '../learn/served-page.ts';
 import { relativeError } from '../strategy/golden.ts';
 import { launchBrowser, type Watched, watchedPage } from '../trace/chromium.ts';
 import { LAYER_BYTES, mailCases } from './mails.ts';
-
-const CONFIG: InlineConfig = { configFile: fileURLToPath(new URL('../../web/learn/vite.config.ts', import.meta.url)), logLevel: 'warn' };
-/** Not the root of the server: the folder is to work under any path. */
-const PATH = 'under/any/path';
 
 /** SwiftShader compiles for seconds, and longer where all cores are busy. */
 const LOAD_MS = 90_000;
 const ANSWER_MS = 60_000;
 const SWIFTSHADER = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
-let folder: string;
-let server: PreviewServer;
+let served: ServedPage;
 /** Bytes of weights that the server has sent. */
 let sentBytes = 0;
 const counting: Plugin = {
@@ -31,21 +23,13 @@ const counting: Plugin = {
   }),
 };
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'asyncep-learn-'));
-  await build({ ...CONFIG, build: { outDir: join(folder, PATH), emptyOutDir: false } });
-  server = await preview({ ...CONFIG, plugins: [counting], base: '/', build: { outDir: folder }, preview: { host: '127.0.0.1', port: 0, allowedHosts: true } });
+  served = await servePage([counting]);
 });
-afterAll(async () => {
-  await server?.close();
-  await rm(folder, { recursive: true, force: true });
-});
-
-const origin = (): string => new URL(server.resolvedUrls?.local[0] as string).origin;
-const pageUrl = (): string => `${origin()}/${PATH}/`;
+afterAll(() => served?.close());
 
 let browser: Browser;
 let watched: Watched;
-async function open(args: readonly string[], url = pageUrl(), script?: string): Promise<Page> {
+async function open(args: readonly string[], url = served.url, script?: string): Promise<Page> {
   browser = await launchBrowser(args);
   watched = await watchedPage(browser);
   if (script !== undefined) await watched.page.addInitScript(script);
@@ -87,7 +71,7 @@ describe('the model in a tab', () => {
     // They came over the network: three layers a mail.
     expect(sentBytes).toBeGreaterThanOrEqual(3 * mails.length * LAYER_BYTES);
     expect(watched.errors).toEqual([]);
-    expect([...new Set(watched.requests.map((url) => new URL(url).origin))]).toEqual([origin()]);
+    expect([...new Set(watched.requests.map((url) => new URL(url).origin))]).toEqual([served.origin]);
   }, 300_000);
 
   it('gives equal logits whenever experts come, and counts what came for the pass; the drawing is given each pass', async () => {
@@ -109,7 +93,7 @@ describe('the model in a tab', () => {
 
 describe('a browser that cannot run it is told what to do', () => {
   it('without WebGPU: where it is, and how to switch it on', async () => {
-    const page = await open([], pageUrl(), 'delete Navigator.prototype.gpu');
+    const page = await open([], served.url, 'delete Navigator.prototype.gpu');
     expect(await problemOf(page)).toMatchInlineSnapshot(`
       "this browser has no WebGPU, or has it switched off.
         Chrome and Edge: version 113 or later on Windows, macOS and ChromeOS, 121 on Android; on Linux switch on chrome://flags/#enable-unsafe-webgpu (edge://flags/#enable-unsafe-webgpu) and restart
@@ -122,7 +106,7 @@ describe('a browser that cannot run it is told what to do', () => {
   });
 
   it('without an adapter: what may be missing', async () => {
-    const page = await open([], pageUrl(), 'GPU.prototype.requestAdapter = async () => null');
+    const page = await open([], served.url, 'GPU.prototype.requestAdapter = async () => null');
     await page.click('#run button');
     await page.locator('#problem:not([hidden])').waitFor();
     expect(await problemOf(page)).toMatchInlineSnapshot(`
@@ -134,7 +118,7 @@ describe('a browser that cannot run it is told what to do', () => {
   });
 
   it('on a page that does not come safely: how to open it', async () => {
-    const url = pageUrl().replace('127.0.0.1', 'learn.test');
+    const url = served.url.replace('127.0.0.1', 'learn.test');
     expect(await problemOf(await open(['--host-resolver-rules=MAP learn.test 127.0.0.1'], url))).toMatchInlineSnapshot(`"WebGPU is there only for pages that come safely: open this page by https://, or from this machine by http://localhost or http://127.0.0.1"`);
   });
 });

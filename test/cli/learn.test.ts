@@ -5,11 +5,13 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { openLearnServer, type LearnServer } from '../../src/cli/learn-server.ts';
+import { programArguments } from '../../src/node/program-arguments.ts';
 import { writeTrace } from '../../src/trace/chrome-trace.ts';
 import { run, scratch } from './run.ts';
 
 const { folder, file } = scratch();
 const MODEL = resolve('models/spam-mail');
+const MAIN = programArguments(new URL('../../src/cli/main.ts', import.meta.url).href);
 const WEIGHTS = readFileSync(`${MODEL}/model.safetensors`);
 const TRACE = JSON.stringify(writeTrace([{ name: 'layer 0', rank: 0, track: 'compute', startUs: 5, durationUs: 7, args: { layer: 0 } }]));
 
@@ -80,7 +82,7 @@ describe('the server of the teaching page', () => {
 
 /** `asyncep learn` as a process of its own, from the moment at which it has told its address. */
 async function learn(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<{ url: string; child: ChildProcess }> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'learn', ...args], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, [...MAIN, 'learn', ...args], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   onTestFinished(() => void child.kill('SIGKILL'));
   const [chunk] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(([code]) => { throw new Error(`ended with ${code}`); })]);
   const url = /^(\S+) {2}\(Ctrl-C ends it\)\n$/.exec(String(chunk))?.[1];

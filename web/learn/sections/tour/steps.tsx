@@ -4,6 +4,7 @@ import { bytesText, flopsText, msText, tokensText } from '../../numbers.ts';
 import { MODEL_LAYERS, modelOf } from '../../scenario.ts';
 import { settings } from '../../settings.ts';
 import { scenario } from '../../shown.ts';
+import { change as changeFrontend, play as playFrontend } from '../frontend/state.ts';
 import { longBatch, playAll, severalRanks, shortBatch, stopAt } from './scenes.ts';
 
 export interface Step {
@@ -49,8 +50,8 @@ export const STEPS: readonly Step[] = [
     show: severalRanks,
     Text: () => (
       <>
-        Is this mail spam? Does the text support this claim? Which of four answers is right? One token out of a few says it, and it can be read off after the model has gone over the text once; nothing is written.
-        That is <em>prefill-only</em> work. Such questions come by the million and nobody waits for a single one: what counts is how many tokens a second all devices get done, so texts are packed into long batches.
+        Is this mail spam? Does the text support this claim? One token out of a few says it, and it can be read off after the model has gone over the text once; nothing is written. That
+        is <em>prefill-only</em> work, and it comes by the million: nobody waits for a single answer, so texts are packed into long batches, and what counts is how many tokens a second all devices get done.
       </>
     ),
     question: 'Why is a chat different?',
@@ -146,8 +147,8 @@ export const STEPS: readonly Step[] = [
       const { transferMs, flops, tokens } = scenario.value.threshold;
       return (
         <>
-          How long must a batch be? <em>T = t<sub>EP</sub> × F × γ</em>: the time of a gather ({msText(transferMs)}), times what a device computes in a second, times a margin for jitter ({settings.value.gamma.toFixed(2)}).
-          Here that is {flopsText(flops)} for a layer, or {tokensText(tokens)}. Batches above T hide every gather. So a batch leaves when it has T, or when its first request has waited too long.
+          <em>T = t<sub>EP</sub> × F × γ</em>: the time of a gather ({msText(transferMs)}), times what a device computes in a second, times a margin for jitter ({settings.value.gamma.toFixed(2)}).
+          Here that is {flopsText(flops)} for a layer, or {tokensText(tokens)}. A batch with more hides every gather: so it leaves when it has T, or when its first request has waited too long.
         </>
       );
     },
@@ -158,8 +159,8 @@ export const STEPS: readonly Step[] = [
   },
   {
     title: 'Who fills the batches',
-    target: '#frontend',
-    show: () => undefined,
+    target: '#frontend .stage',
+    show: () => changeFrontend({ scheduler: 'prefix' }),
     Text: () => (
       <>
         In front of the ranks stands a <em>frontend</em>. It hands out requests until each rank’s batch has reached T. Many texts begin alike: the same instructions, or ten questions on one document. A rank that has computed such a
@@ -169,7 +170,8 @@ export const STEPS: readonly Step[] = [
     question: 'Why does it measure load in FLOPs and not in requests?',
     Answer: () => 'Ten questions on one document cost one document and ten short questions. Counted as requests, or as tokens, they look like ten documents: their rank would seem full, and the last ones would be sent where the document has to be computed again.',
     paper: '7 Frontend: Prefix-, Compute-, and Overlap-Aware Scheduling',
-    file: 'src/serving/grouped-policy.ts',
+    file: 'src/serving/prefix-policy.ts',
+    buttons: [{ text: 'Play it', act: playFrontend }],
   },
   {
     title: 'Run it here',
@@ -177,7 +179,7 @@ export const STEPS: readonly Step[] = [
     show: () => undefined,
     Text: () => (
       <>
-        Now for real. A small mixture of experts says whether a mail is spam: in this tab, on your GPU. This page’s server plays the other ranks, and experts come over the network into two slots. Ask it something, and
+        Now for real: a small mixture of experts says whether a mail is spam, in this tab, on your GPU. This page’s server plays the other ranks, and experts come over the network into two slots. Ask it something, and
         the timeline of its pass appears in the drawing above. Then try <code>sync</code>, which fetches a layer only when it is needed.
       </>
     ),

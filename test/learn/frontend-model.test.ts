@@ -1,0 +1,216 @@
+/** The small world of the teaching page's frontend section: what it draws is what the server's scheduler does. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { presetConfig } from '../../src/model/presets.ts';
+import { createScheduler } from '../../src/serving/scheduler.ts';
+import { gathers, SCHEDULERS, type SchedulerKind } from '../../src/serving/scheduling.ts';
+import { saturationThreshold } from '../../src/sim/cost.ts';
+import { replay } from '../../src/sim/serving/replay.ts';
+import { figuresOfPasses } from '../../web/learn/sections/frontend/figures.ts';
+import { runFrontend } from '../../web/learn/sections/frontend/model.ts';
+import type { FrontendRun, Pass, Routed } from '../../web/learn/sections/frontend/moments.ts';
+import {
+  FIRST_FRONTEND_SETTINGS, FLOPS_PER_SECOND, flopsOf, MOE_LAYERS, PREFIX_BLOCKS, REQUESTS, sceneOf, type FrontendSettings,
+} from '../../web/learn/sections/frontend/scene.ts';
+import { isSpill, sentenceOf } from '../../web/learn/sections/frontend/sentences.ts';
+import { momentsOfArrival, momentsUntil, readerSeconds, runMs, stepFrom } from '../../web/learn/sections/frontend/timeline.ts';
+import { viewAfter, type Layer } from '../../web/learn/sections/frontend/view.ts';
+
+const settings = (patch: Partial<FrontendSettings> = {}): FrontendSettings => ({ ...FIRST_FRONTEND_SETTINGS, ...patch });
+const anySettings: fc.Arbitrary<FrontendSettings> = fc.record({
+  scheduler: fc.constantFrom(...SCHEDULERS), engines: fc.integer({ min: 2, max: 6 }), load: fc.constantFrom(0.5, 1.5, 3, 6), prefixes: fc.integer({ min: 1, max: 8 }),
+  hotShare: fc.constantFrom(0, 0.4, 0.9), thresholdRequests: fc.integer({ min: 1, max: 8 }), cacheBlocks: fc.constantFrom(16, 48, 160), gamma: fc.constantFrom(1, 1.2, 2),
+});
+const routedOf = ({ moments }: FrontendRun): Routed[] => moments.filter((moment) => moment.kind === 'routed');
+const ids = ({ requests }: Pass): number[] => requests.map(({ id }) => id);
+const ROUNDING = 1e-9;
+
+describe('a run', () => {
+  it('routes, computes and answers every request once, after it came, under every scheduler', () => {
+    fc.assert(fc.property(anySettings, (given) => {
+      const run = runFrontend(given);
+      const all = Array.from({ length: REQUESTS }, (_, id) => id);
+      expect(run.passes.flatMap(ids).toSorted((a, b) => a - b)).toEqual(all);
+      expect(routedOf(run).map(({ request }) => request).toSorted((a, b) => a - b)).toEqual(all);
+      for (const { engine, requests, leftMs, startMs, endMs } of run.passes) {
+        for (const { id, arrivedMs } of requests) {
+          expect(arrivedMs).toBeLessThanOrEqual(leftMs);
+          expect(run.answeredMs[id]).toBe(endMs);
+          expect(routedOf(run).find(({ request }) => request === id)?.engine).toBe(engine);
+        }
+        expect(startMs).toBeGreaterThanOrEqual(leftMs);
+      }
+      const times = run.moments.map(({ ms }) => ms);
+      expect(times).toEqual(times.toSorted((a, b) => a - b));
+    }), { numRuns: 25 });
+  }, 120_000);
+
+  it('fills batches up to T: a full one has a load in [T, T + last request], the others waited long enough or nothing more was to come', () => {
+    for (const scheduler of SCHEDULERS.filter(gathers)) {
+      for (const patch of [{}, { load: 0.5 }, { thresholdRequests: 1 }, { hotShare: 0.9, engines: 2 }]) {
+        const { passes, arrivals, scene: { threshold, schedulerOptions: { maxWaitMs } } } = runFrontend(settings({ scheduler, ...patch }));
+        for (const { saturated, reckonedFlops, lastFlops, requests, leftMs } of passes) {
+          if (saturated) expect(reckonedFlops - lastFlops).toBeLessThan(threshold * (1 + ROUNDING));
+          else expect(leftMs).toBeGreaterThanOrEqual(Math.min(arrivals.at(-1)?.arrivalMs as number, maxWaitMs + Math.min(...requests.map(({ arrivedMs }) => arrivedMs))) - ROUNDING);
+          expect(reckonedFlops >= threshold).toBe(saturated);
+        }
+        expect(passes.filter(({ saturated }) => saturated).length).toBeGreaterThan(0);
+      }
+    }
+  });
+
+  it('sends each request to the engine below T that knows most of it, to the smaller load among equals', () => {
+    const run = runFrontend(settings({ load: 4 }));
+    for (const { engine, matched, matches, loads } of routedOf(run)) {
+      const open = loads.map((load, index) => ({ index, load, match: matches[index] as number })).filter(({ load }) => load < run.scene.threshold * (1 - ROUNDING));
+      const most = Math.max(...open.map(({ match }) => match));
+      const least = Math.min(...open.filter(({ match }) => match === most).map(({ load }) => load));
+      expect([matched, loads[engine]]).toEqual([most, expect.closeTo(least, -6)]);
+    }
+  });
+
+  it('knows of every scheduler\'s choice how many blocks count as cached there', () => {
+    for (const scheduler of SCHEDULERS) {
+      const routed = routedOf(runFrontend(settings({ scheduler })));
+      expect(routed.map(({ matches, engine }) => matches[engine])).toEqual(routed.map(({ matched }) => matched));
+    }
+  });
+
+  it('lets a hot prefix spill over when who knows it is at T, and finds it there from then on', () => {
+    const run = runFrontend(settings({ hotShare: 0.9 }));
+    const spills = run.moments.flatMap((moment, index) => (isSpill(run, moment) ? [{ ...moment, index }] : []));
+    expect(spills.length).toBeGreaterThan(0);
+    for (const { matches, matched, loads } of spills) {
+      matches.forEach((match, engine) => match > matched && expect(loads[engine]).toBeGreaterThanOrEqual(run.scene.threshold * (1 - ROUNDING)));
+    }
+    const first = spills.find(({ matched }) => matched === 0) as Routed & { readonly index: number };
+    const { prefix } = run.arrivals[first.request] as { readonly prefix: number };
+    const sibling = run.moments.slice(first.index + 1).find((moment) => moment.kind === 'routed' && run.arrivals[moment.request]?.prefix === prefix) as Routed;
+    expect(sibling.matches[first.engine]).toBe(PREFIX_BLOCKS);
+  });
+
+  it('is the same each time, and gives every scheduler the same requests', () => {
+    const [one, again, other] = [runFrontend(settings()), runFrontend(settings()), runFrontend(settings({ scheduler: 'random' }))];
+    expect(again.moments).toEqual(one.moments);
+    expect(other.arrivals).toEqual(one.arrivals);
+  });
+
+  it('has T = MoE layers x t_EP x F x gamma, so that a batch of T hides its gathers and one below T / gamma does not', () => {
+    const { threshold, gatherMs } = sceneOf(settings({ gamma: 1.5 }));
+    expect(saturationThreshold(MOE_LAYERS, gatherMs, FLOPS_PER_SECOND, 1.5)).toBeCloseTo(threshold, -4);
+    const { passes } = runFrontend(settings({ gamma: 1.5, load: 0.5 }));
+    expect(new Set(passes.map(({ exposedMs }) => exposedMs > 0))).toEqual(new Set([true, false]));
+    for (const { flops, exposedMs } of passes) expect(exposedMs > 0).toBe(flops < threshold / 1.5);
+  });
+});
+
+describe('figures', () => {
+  it.each(SCHEDULERS)('of %s are those of the simulator, given the same requests and no gathers', (scheduler: SchedulerKind) => {
+    const { arrivals, scene: { schedulerOptions, threshold }, passes, answeredMs } = runFrontend(settings({ scheduler }), (flops) => {
+      const computeMs = (flops / FLOPS_PER_SECOND) * 1000;
+      return { computeMs, serviceMs: computeMs };
+    });
+    const { engines, cacheBlocks } = schedulerOptions;
+    const config = presetConfig('qwen3-235b-a22b');
+    const simulated = replay({
+      prompts: arrivals, scheduler: createScheduler(schedulerOptions), cacheBlocks, flops: flopsOf,
+      world: { config, strategy: 'asyncep', ranks: engines, candidates: 4, flopsPerSecond: FLOPS_PER_SECOND, link: null, gatherMs: 0, wire: 'bf16', weightBytes: 2, dispatch: 'rank' },
+    });
+    const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+    const flops = sum(simulated.passes.map((pass) => pass.flops));
+    const perEngine = Array.from({ length: engines }, (_, engine) => sum(simulated.passes.filter(({ batch }) => batch.engine === engine).map((pass) => pass.flops)));
+    const ofEngines = figuresOfPasses(passes, engines, threshold);
+    expect([...answeredMs]).toEqual([...simulated.answeredMs].map((ms) => expect.closeTo(ms, 6) as number));
+    expect(ofEngines).toMatchObject({
+      batches: simulated.passes.length, exposedShare: 0,
+      hitRate: expect.closeTo(sum(simulated.passes.map(({ cachedTokens }) => cachedTokens)) / sum(simulated.passes.map(({ tokens }) => tokens)), 12),
+      belowThreshold: simulated.passes.filter((pass) => pass.flops < threshold).length,
+      balance: expect.closeTo((engines * Math.max(...perEngine)) / flops, 9),
+      savedShare: expect.closeTo(1 - flops / sum(arrivals.map(({ tokens }) => flopsOf({ newTokens: tokens, candidates: 4 }))), 9),
+      wallMs: expect.closeTo(simulated.wallMs, 6),
+    });
+  }, 60_000);
+
+  it('say nothing before the first batch', () => {
+    expect(figuresOfPasses([], 4, 1)).toBeNull();
+  });
+});
+
+describe('the view', () => {
+  const sumOf = (layers: readonly Layer[]): number => layers.reduce((sum, { prefixFlops, suffixFlops }) => sum + prefixFlops + suffixFlops, 0);
+
+  it.each(SCHEDULERS)('of %s has every request in one place, and loads as the scheduler has them', (scheduler: SchedulerKind) => {
+    const run = runFrontend(settings({ scheduler, load: 5 }));
+    run.moments.forEach((moment, index) => {
+      const { queue, engines, arrived, answered } = viewAfter(run, index);
+      const onEngines = engines.map((engine) => engine.queue.length + engine.filling.length + (engine.next?.requests.length ?? 0) + (engine.computing?.requests.length ?? 0));
+      expect(queue.length + onEngines.reduce((sum, count) => sum + count, 0) + answered).toBe(arrived);
+      if (moment.kind === 'routed') expect(engines.map(({ filling }) => sumOf(filling))).toEqual(moment.loads.map((load) => expect.closeTo(load, -6) as number));
+      if (moment.kind === 'started') expect(engines[moment.pass.engine]?.next).toBe(moment.pass);
+    });
+    const { queue, engines, answered, passes } = viewAfter(run, run.moments.length);
+    expect([queue.length, answered, passes]).toEqual([0, REQUESTS, run.passes]);
+    for (const { cache, filling, next, computing } of engines) {
+      expect([filling, next, computing]).toEqual([[], null, null]);
+      expect(cache.map(({ pending }) => pending)).toEqual(cache.map(() => 0));
+      expect(cache.reduce((sum, { committed }) => sum + committed, 0)).toBeLessThanOrEqual(run.settings.cacheBlocks);
+    }
+  }, 60_000);
+});
+
+describe('the reader\'s clock', () => {
+  const run = runFrontend(settings({ load: 6 }));
+  const seconds = readerSeconds(run);
+
+  it('shows one moment after the other, and the run\'s time in between', () => {
+    for (const [index, at] of seconds.entries()) {
+      expect(at).toBeGreaterThan(seconds[index - 1] ?? 0);
+      expect([momentsUntil(seconds, at), momentsUntil(seconds, at - 1e-9)]).toEqual([index + 1, index]);
+      expect(runMs(run, seconds, at)).toBe(run.moments[index]?.ms);
+    }
+    expect(runMs(run, seconds, (seconds[0] as number) / 2)).toBeCloseTo((run.moments[0]?.ms as number) / 2, 9);
+  });
+
+  it('steps from request to request: each step decides about one, or has one wait, and steps back are the same', () => {
+    const stops = [0];
+    while ((stops.at(-1) as number) < run.moments.length) stops.push(stepFrom(run.moments, stops.at(-1) as number, 1));
+    const decided = stops.slice(1).map((stop, index) => run.moments.slice(stops[index], stop).filter(({ kind }) => kind === 'routed').length);
+    expect(Math.max(...decided)).toBe(1);
+    expect(decided.reduce((sum, count) => sum + count, 0)).toBe(REQUESTS);
+    const back = [run.moments.length];
+    while ((back.at(-1) as number) > 0) back.push(stepFrom(run.moments, back.at(-1) as number, -1));
+    expect(back.toReversed()).toEqual(stops);
+  });
+
+  it('finds the moment at which so many requests have come', () => {
+    expect([0, 1, 17, REQUESTS].map((count) => viewAfter(run, momentsOfArrival(run.moments, count)).arrived)).toEqual([0, 1, 17, REQUESTS]);
+  });
+});
+
+describe('sentences', () => {
+  const run = runFrontend(settings());
+  const T = run.scene.threshold;
+  const routed = (patch: Partial<Routed>): Routed =>
+    ({ kind: 'routed', ms: 0, request: 17, engine: 2, matched: 8, flops: 1, matches: [0, 0, 8, 0], loads: [0, 0, 0, 0], ...patch });
+
+  it('say why a request goes where it goes', () => {
+    expect([
+      routed({}), routed({ matched: 0, matches: [0, 0, 0, 0] }), routed({ matches: [8, 0, 8, 0] }),
+      routed({ matched: 0, engine: 0, loads: [0, 0, 1.1 * T, 0] }), routed({ matched: 3, engine: 0, matches: [3, 8, 8, 0], loads: [0, T, T, 0] }),
+    ].map((moment) => sentenceOf(run, moment))).toMatchInlineSnapshot();
+  });
+
+  it('say what baselines do not look at', () => {
+    const least = { ...run, settings: settings({ scheduler: 'least-loaded' }) };
+    expect([routed({ engine: 1, matched: 0 }), { kind: 'queued', ms: 0, request: 17, engine: 1 } as const].map((moment) => sentenceOf(least, moment))).toMatchInlineSnapshot();
+  });
+
+  it('say what becomes of batches', () => {
+    const pass = run.passes.find(({ saturated }) => saturated) as Pass;
+    const small: Pass = { ...pass, saturated: false, reckonedFlops: T / 2, requests: pass.requests.slice(0, 1), exposedMs: 12.3, leftMs: 1 };
+    expect([
+      { kind: 'saturated', ms: 0, engine: 2, flops: 1.06 * T } as const, { kind: 'left', ms: 0, pass: small } as const, { kind: 'started', ms: 0, pass: small } as const,
+      { kind: 'ended', ms: 0, pass: small } as const, { kind: 'left', ms: 0, pass: { ...small, leftMs: 1e6 } } as const,
+    ].map((moment) => sentenceOf(run, moment).replace(/engine \d/i, 'engine E'))).toMatchInlineSnapshot();
+  });
+});
