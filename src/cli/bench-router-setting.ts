@@ -3,9 +3,9 @@ import { InputError } from '../errors.ts';
 import { presetConfig, presetNames } from '../model/presets.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { parseSaturation } from '../serving/saturation.ts';
-import { MAX_ENGINES } from '../serving/prefix-table.ts';
-import { SCHEDULERS, type SchedulerKind } from '../serving/scheduling.ts';
+import { MAX_ENGINES, SCHEDULERS, type SchedulerKind } from '../serving/scheduling.ts';
 import { hardwareOf } from '../sim/hardware.ts';
+import type { SimStrategy } from '../sim/run-shape.ts';
 import { machineOf, type Machine } from '../sim/serving/machine.ts';
 import type { ServingWorkload } from '../sim/serving/prompts.ts';
 import { syntheticWorkload, type Order } from '../sim/serving/synthetic.ts';
@@ -23,6 +23,7 @@ export interface RouterFlags {
   readonly order: Order;
   readonly seed: number;
   readonly schedulers: readonly SchedulerKind[];
+  readonly strategy: SimStrategy;
   readonly engines: readonly number[];
   readonly model: string;
   readonly hardware: string;
@@ -33,6 +34,8 @@ export interface RouterFlags {
   readonly gamma: number;
   /** Milliseconds. */
   readonly maxWait: number;
+  readonly timeline?: string;
+  readonly timelinePasses: number;
   readonly json?: string;
   readonly csv?: string;
 }
@@ -68,15 +71,18 @@ export async function prepareRouter(flags: RouterFlags): Promise<RouterSetting> 
   const tooMany = flags.engines.find((engines) => engines > MAX_ENGINES);
   if (tooMany !== undefined) throw new InputError('--engines', '', `${tooMany} engines asked for; expected whole numbers from 1 to ${MAX_ENGINES}`);
   const setting = { flags, config: await chooseConfig(flags.model), workload: await chooseRouterWorkload(flags) };
-  machineFor(setting, 1);
+  for (const ranks of flags.engines) machineFor(setting, ranks);
+  if (flags.timeline !== undefined && (flags.schedulers.length > 1 || flags.engines.length > 1)) {
+    throw new InputError('--timeline', flags.timeline, `shows one run, and ${flags.schedulers.length * flags.engines.length} were asked for; expected one of --schedulers and one of --engines`);
+  }
   return setting;
 }
 
-/** @throws InputError for a saturation or a gamma that is no such thing */
-export function machineFor({ flags, config }: Pick<RouterSetting, 'flags' | 'config'>, engines: number): Machine {
-  const { hardware, cacheTokens, batchTokens, gamma, saturation, gatherMs } = flags;
+/** @throws InputError for a saturation or a gamma that is no such thing, or a strategy that cannot be on such ranks */
+export function machineFor({ flags, config }: Pick<RouterSetting, 'flags' | 'config'>, ranks: number): Machine {
+  const { hardware, strategy, cacheTokens, batchTokens, gamma, saturation, gatherMs } = flags;
   return machineOf({
-    hardware: hardwareOf(hardware), config, engines, cacheTokens, batchTokens, gamma, saturation: parseSaturation(saturation),
+    hardware: hardwareOf(hardware), config, strategy, ranks, cacheTokens, batchTokens, gamma, saturation: parseSaturation(saturation),
     ...(gatherMs === undefined ? {} : { gatherMs }),
   });
 }

@@ -2,6 +2,8 @@
 import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
 import type { SchedulerKind } from '../serving/scheduling.ts';
 import { gainOver, type Gain, type RouterFigures } from '../sim/serving/figures.ts';
+import { STRATEGY_KINDS } from '../sim/run-shape.ts';
+import type { Schedule } from '../sim/schedule.ts';
 import type { Machine } from '../sim/serving/machine.ts';
 import { bestHitRate } from '../sim/serving/prompts.ts';
 import { workloadFlops } from '../sim/serving/run.ts';
@@ -22,6 +24,8 @@ export interface RouterRow {
   readonly gain: Gain | null;
   /** Real milliseconds that the scheduler took for a request. */
   readonly decisionMs: number | null;
+  /** Steps of the first passes, where they were kept. */
+  readonly schedule: Schedule | null;
 }
 
 /** All schedulers on one number of engines. */
@@ -74,11 +78,11 @@ const COLUMNS: readonly Column[] = [
 /** What the columns mean, a line each. */
 export const LEGEND: readonly string[] = [
   'tokens/s    tokens of prompts, cached ones included, over the time until the last answer',
-  `/ ${BASE}   ratio of tokens/s, the product of: work (fewer FLOPs, by hits), hiding (less waiting for experts), busy (less time without a batch)`,
+  `/ ${BASE}   ratio of tokens/s, the product of: work (fewer FLOPs, by hits), hiding (less waiting while a batch is there), busy (less time without a batch)`,
   'hits        cached tokens over prompt tokens, as the engines had them',
   'max/mean    of the FLOPs of an engine',
   'below T     batches with fewer FLOPs than T when computed; fill: mean FLOPs of a batch over T',
-  'exposed     of the engines\' time: waiting for experts; idle: no batch there',
+  'exposed     of the ranks\' time: a pass is under way, but waits for experts, rows or other ranks; idle: no pass there',
   'MFU         FLOPs computed (not those that were cached) over time and peak',
   'outside     saturated batches whose load was not in [T, T + what the last request added); must be 0 (others than prefix and grouped know no T)',
   'us/request  of this computer, median over rounds: time of the scheduler for a request; all else is simulated',
@@ -87,20 +91,24 @@ export const LEGEND: readonly string[] = [
 export function describeRouter({ flags, config, workload }: RouterSetting): string[] {
   const { numHiddenLayers, hiddenSize, numExperts, numExpertsPerTok } = config;
   const longest = workload.prompts.reduce((most, { tokens }) => Math.max(most, tokens), 0);
+  const caches = STRATEGY_KINDS[flags.strategy] === 'streaming';
   return [
     `workload ${workload.name}: ${formatCount(workload.prompts.length)} requests, ${formatCount(workload.tokens)} tokens, the longest ${formatCount(longest)}`,
     ...workload.assumptions.map((line) => `  ${line}`),
     `  at most ${formatPercent(bestHitRate(workload, BLOCK_TOKENS))} of the tokens can be cached (one engine that forgets nothing)`,
     `model ${flags.model}: ${numHiddenLayers} layers, hidden ${hiddenSize}, ${numExperts} experts, ${numExpertsPerTok} a token; hardware ${flags.hardware}`,
-    `  an engine: cache of ${formatCount(flags.cacheTokens)} tokens (LRU), batches of at most ${formatCount(flags.batchTokens)} tokens to compute unless one prompt is longer, ${flags.maxWait} ms at most before a batch leaves, two under way`,
+    `strategy ${flags.strategy}${caches ? '' : ': ranks compute every batch together, and have no prefix cache'}`,
+    `  an engine: ${caches ? `cache of ${formatCount(flags.cacheTokens)} tokens (LRU), ` : ''}batches of at most ${formatCount(flags.batchTokens)} tokens to compute unless one prompt is longer, ${flags.maxWait} ms at most before a batch leaves, two under way`,
   ];
 }
 
 /** What the workload is for these engines, when nothing is cached. */
-function workLine({ all, most }: { readonly all: number; readonly most: number }, { engines, flopsPerSecond }: Machine): string {
+function workLine({ all, most }: { readonly all: number; readonly most: number }, { ranks, engines, flopsPerSecond }: Machine): string {
   const seconds = (flops: number): string => (flops / flopsPerSecond).toFixed(1);
-  return `all prompts without a cache: ${(all / 1e15).toFixed(0)} PFLOP, ${seconds(all / engines)} s of all engines at ${formatFlops(flopsPerSecond)} each; the longest prompt alone ${seconds(most)} s of one`;
+  return `all prompts without a cache: ${(all / 1e15).toFixed(0)} PFLOP, ${seconds(all / ranks)} s of all engines at ${formatFlops((flopsPerSecond * ranks) / engines)} each; the longest prompt alone ${seconds((most * engines) / ranks)} s of one`;
 }
+
+const headOf = ({ engines, ranks }: Machine): string => (engines === ranks ? `${ranks} ${ranks === 1 ? 'engine' : 'engines'}` : `${ranks} ranks, one engine`);
 
 /** Heading, arithmetic and table of one number of engines. */
 export function worldText({ machine, rows }: RouterWorld, { config, workload }: RouterSetting): string {
@@ -109,7 +117,7 @@ export function worldText({ machine, rows }: RouterWorld, { config, workload }: 
   const table = newTable(columns.map(({ head }) => head));
   for (const row of rows) table.push(columns.map(({ text }) => text(row)));
   const lines = [...machine.lines, workLine(workloadFlops(workload, config), machine)];
-  return [`${machine.engines} ${machine.engines === 1 ? 'engine' : 'engines'}`, ...lines.map((line) => `  ${line}`), table.toString()].join('\n');
+  return [headOf(machine), ...lines.map((line) => `  ${line}`), table.toString()].join('\n');
 }
 
 const CSV_FIELDS = [

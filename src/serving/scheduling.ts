@@ -8,6 +8,9 @@ import type { CacheEvents } from '../engine/prefix/cache-events.ts';
 export const SCHEDULERS = ['prefix', 'grouped', 'least-loaded', 'shortest-prefill-first', 'random'] as const;
 export type SchedulerKind = (typeof SCHEDULERS)[number];
 
+/** Engines of a scheduler at most. */
+export const MAX_ENGINES = 4096;
+
 /** Whether it gathers requests until a batch has T FLOPs; the others know no T. */
 export const gathers = (kind: SchedulerKind): boolean => kind === 'prefix' || kind === 'grouped';
 

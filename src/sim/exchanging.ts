@@ -15,15 +15,16 @@
  * With offload a rank's experts (or its columns of them) come from its host memory, a layer at a time, once for all passes of a *round*: those that are
  * under way together. A round begins on a rank when the one before it has ended there (strategy/shared-stream.ts).
  */
-import { partitionExperts } from '../collective/partition.ts';
 import { planOwnSequences, planSharedSequences, type ChunkRows } from '../engine/split/row-plan.ts';
 import { expertWeightBytes } from '../model/flops.ts';
 import { splitHeads, splitWidth } from '../model/shard.ts';
 import type { ExchangeKind } from '../trace/exchange-names.ts';
-import { allGather, dispatchRows, packetBytes, reduceScatter, rowsPerToken, transposed, type BytesMatrix } from './collectives.ts';
+import { allGather, dispatchRows, packetBytes, receivedBy, reduceScatter, rowsPerToken, sentBy, transposed, type BytesMatrix } from './collectives.ts';
+import type { Extra } from './overheads.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
 import { hasOwnSequences, type RunShape, type WorldShape } from './run-shape.ts';
 import type { StepBuilder, StepPlace } from './steps.ts';
+import { ownedWhole } from './shards.ts';
 import { offloadLayers, OwnExperts } from './slot-feed.ts';
 import { totalOf, Work, type Sequences } from './work.ts';
 
@@ -97,7 +98,7 @@ class JointPass {
 
   #expertsByIndex(layer: number, before: readonly number[]): Stage[] {
     const { config: { numExperts, numExpertsPerTok: topK }, dispatch, ranks, expertShares } = this.shape;
-    const owned = partitionExperts(numExperts, ranks).map(({ count }) => count);
+    const owned = ownedWhole(numExperts, ranks);
     const shares = expertShares ?? owned.map((count) => count / numExperts);
     const rowsTo = owned.map((count, rank) => (dispatch === 'rank' ? rowsPerToken('rank', count, numExperts, topK) : topK * (shares[rank] as number)));
     const tokens = this.#rows(layer);
@@ -136,8 +137,12 @@ class JointPass {
 /** What each rank's next step comes after. */
 type Frontier = readonly (readonly number[])[];
 
-function addStage(steps: StepBuilder, { flops, bytes, exchange }: Stage, frontier: Frontier, place: StepPlace): Frontier {
-  const computed = frontier.map((after, rank) => (flops[rank] === 0 ? after : [steps.compute(rank, flops[rank] as number, after, place)]));
+/** @param layers how much of a layer the stage is */
+function addStage(steps: StepBuilder, { flops, bytes, exchange }: Stage, frontier: Frontier, place: StepPlace, layers: number): Frontier {
+  const computed = frontier.map((after, rank) => {
+    const extra: Extra = { layers, ...(bytes && { exchanges: 1, copiedBytes: sentBy(bytes, rank) + receivedBy(bytes, rank) }) };
+    return flops[rank] === 0 && steps.extraMs(extra) === 0 ? after : [steps.compute(rank, flops[rank] as number, after, place, extra)];
+  });
   if (bytes === undefined) return computed;
   const next = computed.map((after) => [...after]);
   if (bytes.every((row) => row.every((part) => part === 0))) return next;
@@ -159,7 +164,7 @@ export const layerStages = (shape: WorldShape, parts: readonly Sequences[], laye
 function ownLayerBytes({ config, ranks, strategy, weightBytes }: WorldShape, rank: number): number {
   const expert = expertWeightBytes(config, weightBytes);
   const byIndex = strategy === 'ep' || strategy === 'tp-ep';
-  if (byIndex) return (partitionExperts(config.numExperts, ranks)[rank]?.count ?? 0) * expert;
+  if (byIndex) return (ownedWhole(config.numExperts, ranks)[rank] as number) * expert;
   return (config.numExperts * expert * (splitWidth(config, ranks)[rank]?.count ?? 0)) / config.moeIntermediateSize;
 }
 
@@ -206,7 +211,7 @@ export class ExchangingRanks {
       if (layer === this.#firstMoe && this.#own.length > 0) this.#begin(lanes);
       this.#layer(lanes, layer);
     }
-    this.#ends = lanes.map(({ joint, pass, frontier }) => addStage(this.steps, joint.head(), frontier, { pass, layer: null }));
+    this.#ends = lanes.map(({ joint, pass, frontier }) => addStage(this.steps, joint.head(), frontier, { pass, layer: null }, 0));
     for (const experts of this.#own) experts.ahead((lanes.at(-1) as Lane).pass + 1);
     return this.#ends;
   }
@@ -221,7 +226,8 @@ export class ExchangingRanks {
     for (const lane of lanes) {
       const place = { pass: lane.pass, layer };
       lane.frontier = lane.frontier.map((after, rank) => [...after, ...(ready[rank] ?? [])]);
-      for (const stage of lane.joint.stages(layer)) lane.frontier = addStage(this.steps, stage, lane.frontier, place);
+      const stages = lane.joint.stages(layer);
+      for (const stage of stages) lane.frontier = addStage(this.steps, stage, lane.frontier, place, 1 / stages.length);
     }
     for (const [rank, experts] of this.#own.entries()) experts.done(layer, lanes.flatMap(({ frontier }) => frontier[rank] ?? []));
   }

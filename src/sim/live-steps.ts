@@ -8,17 +8,27 @@ export class RankTotals {
   readonly flops: Float64Array;
   /** Its device computes. */
   readonly computeMs: Float64Array;
-  readonly sentBytes: Float64Array;
   readonly receivedBytes: Float64Array;
   /** From host memory to the device. */
   readonly loadedBytes: Float64Array;
+  /** By messages and single reads. */
+  readonly #sentBytes: Float64Array;
+  /** Of whole layers, by reader: what each of them reads is always the same. */
+  readonly #gathers: Float64Array;
+  #shards: readonly number[] | null = null;
 
   constructor(ranks: number) {
-    [this.flops, this.computeMs, this.sentBytes, this.receivedBytes, this.loadedBytes] =
-      Array.from({ length: 5 }, () => new Float64Array(ranks)) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
+    const zeros = (): Float64Array => new Float64Array(ranks);
+    [this.flops, this.computeMs, this.receivedBytes, this.loadedBytes, this.#sentBytes, this.#gathers] = [zeros(), zeros(), zeros(), zeros(), zeros(), zeros()];
   }
 
-  add({ kind, rank, to, flops, busyMs, bytes, sources }: Readonly<StepDraft>): void {
+  /** What others read or were sent. */
+  get sentBytes(): Float64Array {
+    const gathers = this.#gathers.reduce((sum, count) => sum + count, 0);
+    return this.#sentBytes.map((bytes, rank) => bytes + (gathers - (this.#gathers[rank] as number)) * (this.#shards?.[rank] ?? 0));
+  }
+
+  add({ kind, rank, to, flops, busyMs, bytes, shards }: Readonly<StepDraft>): void {
     switch (kind) {
       case 'compute':
         (this.flops[rank] as number) += flops;
@@ -30,15 +40,15 @@ export class RankTotals {
       case 'read':
       case 'message':
         (this.receivedBytes[to] as number) += bytes;
-        if (sources === null) (this.sentBytes[rank] as number) += bytes;
-        else this.#addSources(sources);
+        if (shards === null) {
+          (this.#sentBytes[rank] as number) += bytes;
+        } else {
+          this.#shards = shards;
+          (this.#gathers[to] as number)++;
+        }
         break;
       default: kind satisfies never;
     }
-  }
-
-  #addSources(sources: readonly number[]): void {
-    for (let peer = 0; peer < sources.length; peer++) (this.sentBytes[peer] as number) += sources[peer] as number;
   }
 }
 

@@ -11,6 +11,7 @@ import { layerExpertBytes, layerFlops } from '../model/flops.ts';
 import { splitLayers, type IndexRange } from '../model/shard.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { packetBytes } from './collectives.ts';
+import type { Extra } from './overheads.ts';
 import { jointPassesOf, passShapeOf } from './passes.ts';
 import type { RunShape, WorldShape } from './run-shape.ts';
 import type { ComputePart, StepBuilder } from './steps.ts';
@@ -30,27 +31,30 @@ export function pipelineStages(config: ModelConfig, ranks: number): IndexRange[]
 /** One rank's layers. */
 class StageRank {
   readonly #own: OwnExperts | null;
+  /** Layers. */
+  readonly #count: number;
   /** The last step of the pass before. */
   #last: number[] = [];
 
   constructor(private readonly steps: StepBuilder, shape: WorldShape, private readonly rank: number, { first, count }: IndexRange) {
     const { config, weightBytes } = shape;
+    this.#count = count;
     const moe = config.layerIsMoe.flatMap((isMoe, layer) => (isMoe && layer >= first && layer < first + count ? [layer] : []));
     this.#own = offloadLayers(shape) === 0 ? null : new OwnExperts(steps, shape, rank, layerExpertBytes(config, weightBytes), moe);
   }
 
-  /** Adds a pass. @returns its last step */
-  pass(pass: number, parts: readonly ComputePart[], after: readonly number[]): number {
+  /** Adds a pass. @param moved rows that came and go @returns its last step */
+  pass(pass: number, parts: readonly ComputePart[], after: readonly number[], moved: Extra): number {
     const layer = parts[0]?.layer ?? null;
-    if (this.#own === null) return this.steps.compute(this.rank, parts.reduce((sum, { flops }) => sum + flops, 0), after, { pass, layer, parts });
+    if (this.#own === null) return this.steps.compute(this.rank, parts.reduce((sum, { flops }) => sum + flops, 0), after, { pass, layer, parts }, { layers: this.#count, ...moved });
     this.#last = [...after, ...this.#last];
-    for (const part of parts) this.#layer(this.#own, pass, part);
+    for (const [index, part] of parts.entries()) this.#layer(this.#own, pass, part, { layers: part.layer === null ? 0 : 1, ...(index === 0 && moved) });
     return this.#last[0] as number;
   }
 
-  #layer(own: OwnExperts, pass: number, part: ComputePart): void {
+  #layer(own: OwnExperts, pass: number, part: ComputePart, extra: Extra): void {
     const place = { pass, layer: part.layer };
-    this.#last = [this.steps.compute(this.rank, part.flops, [...this.#last, ...own.ready(place)], place)];
+    this.#last = [this.steps.compute(this.rank, part.flops, [...this.#last, ...own.ready(place)], place, extra)];
     own.done(part.layer, this.#last);
   }
 
@@ -71,11 +75,14 @@ export class PipelineRanks {
   pass(pass: number, sequences: Sequences, after: readonly number[]): number {
     const { config: { hiddenSize }, wire } = this.shape;
     const work = new Work(this.shape.config, sequences);
+    const rowBytes = work.tokens * packetBytes(hiddenSize, wire, 0);
+    const last = this.#stages.length - 1;
     let before = after;
     for (const [rank, { layers, of }] of this.#stages.entries()) {
       const place = { pass, layer: layers.first, exchange: 'stage' as const };
-      if (rank > 0) before = [this.steps.message(rank - 1, rank, work.tokens * packetBytes(hiddenSize, wire, 0), before, place)];
-      before = [of.pass(pass, this.#partsOf(work, layers), before)];
+      if (rank > 0) before = [this.steps.message(rank - 1, rank, rowBytes, before, place)];
+      const ends = (rank > 0 ? 1 : 0) + (rank < last ? 1 : 0);
+      before = [of.pass(pass, this.#partsOf(work, layers), before, { exchanges: ends / 2, copiedBytes: ends * rowBytes })];
       of.ahead(pass + 1);
     }
     return before[0] as number;

@@ -6,6 +6,7 @@
  */
 
 import type { ExchangeKind } from '../trace/exchange-names.ts';
+import { extraMs, jitterFactor, type Extra, type Overheads } from './overheads.ts';
 import { NO_CHANNEL } from './step-table.ts';
 
 /** A part of a compute step. */
@@ -32,7 +33,7 @@ export interface Step extends StepPlace {
    * device.
    */
   readonly kind: 'compute' | 'message' | 'read' | 'load';
-  /** Whose device computes, or whose bytes travel; who reads, where bytes of several ranks are read. */
+  /** Whose device computes, or whose bytes travel; who reads, where the shards of several ranks are read. */
   readonly rank: number;
   /** Who receives. */
   readonly to: number;
@@ -43,8 +44,16 @@ export interface Step extends StepPlace {
   readonly after: readonly number[];
   readonly bytes: number;
   readonly flops: number;
-  /** A `read` of several ranks' bytes in one: how many are whose. */
-  readonly sources?: readonly number[];
+  /** A `read` of all other ranks' shards in one. */
+  readonly shards?: readonly number[];
+}
+
+/** What a rank reads of all others. */
+export interface Gather {
+  /** Bytes of each rank's shard; the reader's own is not read. */
+  readonly shards: readonly number[];
+  /** Of the others together. */
+  readonly bytes: number;
 }
 
 const [DEVICE, SEND, RECEIVE, HOST, KINDS] = [0, 1, 2, 3, 4];
@@ -64,7 +73,10 @@ export interface Rates {
   readonly hostBytesPerSecond?: number;
   /** What a gather of a layer takes, where it is known and need not follow from the link. */
   readonly gatherMs?: number;
+  readonly overheads?: Overheads;
 }
+
+const NOTHING: Extra = {};
 
 /** How long a device is busy with FLOPs. */
 const computeMs = ({ flopsPerSecond }: Rates, rank: number, flops: number): number => (flops / (flopsPerSecond[rank] as number)) * 1000;
@@ -88,24 +100,38 @@ export interface StepDraft {
   after: readonly number[];
   bytes: number;
   flops: number;
-  sources: readonly number[] | null;
+  shards: readonly number[] | null;
   place: StepPlace;
 }
 
 /** Makes steps; the result of each call names the step, for others to come after. What becomes of them is for subclasses. */
 export abstract class StepBuilder {
   readonly #draft: StepDraft = {
-    kind: 'compute', rank: 0, to: 0, channel: 0, other: NO_CHANNEL, busyMs: 0, delayMs: 0, after: [], bytes: 0, flops: 0, sources: null, place: { pass: 0, layer: null },
+    kind: 'compute', rank: 0, to: 0, channel: 0, other: NO_CHANNEL, busyMs: 0, delayMs: 0, after: [], bytes: 0, flops: 0, shards: null, place: { pass: 0, layer: null },
   };
 
-  constructor(readonly rates: Rates) {}
+  readonly #overheads: Overheads;
+  /** Compute steps of each rank so far. */
+  readonly #computes: number[];
+
+  constructor(readonly rates: Rates) {
+    this.#overheads = rates.overheads ?? {};
+    this.#computes = rates.flopsPerSecond.map(() => 0);
+  }
 
   /** @returns the step's name, for `after` */
   protected abstract add(draft: Readonly<StepDraft>): number;
 
-  compute(rank: number, flops: number, after: readonly number[], place: StepPlace): number {
+  /** Milliseconds that it keeps a device busy. */
+  extraMs(extra: Extra): number {
+    return extraMs(this.#overheads, extra);
+  }
+
+  /** @param extra what is done beside the FLOPs */
+  compute(rank: number, flops: number, after: readonly number[], place: StepPlace, extra: Extra = NOTHING): number {
     const draft = this.#start('compute', rank, rank, channelOf(rank, DEVICE), after, place);
-    draft.busyMs = computeMs(this.rates, rank, flops);
+    const count = (this.#computes[rank] as number)++;
+    draft.busyMs = (computeMs(this.rates, rank, flops) + this.extraMs(extra)) * jitterFactor(this.#overheads, rank, count);
     draft.flops = flops;
     return this.add(draft);
   }
@@ -114,6 +140,7 @@ export abstract class StepBuilder {
   message(from: number, to: number, bytes: number, after: readonly number[], place: StepPlace): number {
     const draft = this.#transfer('message', from, to, channelOf(from, SEND), bytes, after, place);
     draft.other = channelOf(to, RECEIVE);
+    draft.delayMs += this.#overheads.messageMs ?? 0;
     return this.add(draft);
   }
 
@@ -122,10 +149,10 @@ export abstract class StepBuilder {
     return this.add(this.#transfer('read', peer, reader, channelOf(reader, RECEIVE), bytes, after, place));
   }
 
-  /** Reads of several peers' bytes, one after the other: a rank's gather of one layer. @param sources bytes of each rank; nothing of the reader's own */
-  gather(reader: number, sources: readonly number[], after: readonly number[], place: StepPlace): number {
-    const draft = this.#transfer('read', reader, reader, channelOf(reader, RECEIVE), sources.reduce((sum, bytes) => sum + bytes, 0), after, place);
-    draft.sources = sources;
+  /** Reads of all peers' shards of a layer, one after the other. */
+  gather(reader: number, { shards, bytes }: Gather, after: readonly number[], place: StepPlace): number {
+    const draft = this.#transfer('read', reader, reader, channelOf(reader, RECEIVE), bytes, after, place);
+    draft.shards = shards;
     if (this.rates.gatherMs !== undefined) [draft.busyMs, draft.delayMs] = [this.rates.gatherMs, 0];
     return this.add(draft);
   }
@@ -149,12 +176,12 @@ export abstract class StepBuilder {
   #start(kind: Step['kind'], rank: number, to: number, channel: number, after: readonly number[], place: StepPlace): StepDraft {
     const draft = this.#draft;
     [draft.kind, draft.rank, draft.to, draft.channel, draft.after, draft.place] = [kind, rank, to, channel, after, place];
-    [draft.other, draft.busyMs, draft.delayMs, draft.bytes, draft.flops, draft.sources] = [NO_CHANNEL, 0, 0, 0, 0, null];
+    [draft.other, draft.busyMs, draft.delayMs, draft.bytes, draft.flops, draft.shards] = [NO_CHANNEL, 0, 0, 0, 0, null];
     return draft;
   }
 }
 
 /** The step of a draft, to keep. @param after indices of steps that are kept */
-export function stepOf({ place, channel, other, sources, ...draft }: Readonly<StepDraft>, after: readonly number[]): Step {
-  return { ...draft, after, channels: other === NO_CHANNEL ? [channel] : [channel, other], ...(sources !== null && { sources }), ...place };
+export function stepOf({ place, channel, other, shards, ...draft }: Readonly<StepDraft>, after: readonly number[]): Step {
+  return { ...draft, after, channels: other === NO_CHANNEL ? [channel] : [channel, other], ...(shards !== null && { shards }), ...place };
 }

@@ -9,26 +9,25 @@
  * With offload the own part of a layer comes from host memory, beside what comes from the peers: a layer's bytes take as long as the slower of both
  * (paper section 2, mode 3), and a world of one streams everything (mode 1).
  */
-import { partitionExperts } from '../collective/partition.ts';
 import { expertWeightBytes } from '../model/flops.ts';
+import type { Extra } from './overheads.ts';
 import { batchesOf, takenInTurn } from './passes.ts';
 import type { RunShape, WorldShape } from './run-shape.ts';
-import type { StepBuilder, StepPlace } from './steps.ts';
+import type { Gather, StepBuilder, StepPlace } from './steps.ts';
+import { ownedExperts } from './shards.ts';
 import { feedShapes, offloadLayers, SlotFeed } from './slot-feed.ts';
 import { totalOf, Work } from './work.ts';
 
-/** Bytes that a rank reads of each peer's shard, of one layer; nothing of its own. */
-export function gatherBytes({ config, ranks, weightBytes }: Pick<WorldShape, 'config' | 'ranks' | 'weightBytes'>, rank: number): number[] {
-  const expert = expertWeightBytes(config, weightBytes);
-  return partitionExperts(config.numExperts, ranks).map(({ count }, peer) => (peer === rank ? 0 : count * expert));
+/** What a rank reads of one layer: the others' shards. */
+function readOf({ config, ranks, weightBytes }: WorldShape, rank: number): Gather {
+  const shards = ownedExperts(config.numExperts, ranks).map((count) => count * expertWeightBytes(config, weightBytes));
+  return { shards, bytes: shards.reduce((sum, bytes, peer) => (peer === rank ? sum : sum + bytes), 0) };
 }
 
 /** Bytes of the own shard, of one layer, that come from host memory. */
-function loadBytes(shape: WorldShape, rank: number): number {
-  if (offloadLayers(shape) === 0) return 0;
-  const { config, ranks, weightBytes } = shape;
-  return (partitionExperts(config.numExperts, ranks)[rank]?.count ?? 0) * expertWeightBytes(config, weightBytes);
-}
+const loadBytes = (shape: WorldShape, { shards }: Gather, rank: number): number => (offloadLayers(shape) === 0 ? 0 : (shards[rank] as number));
+
+const ONE_LAYER: Extra = { layers: 1 };
 
 /** One rank's way through its passes, which are added one after another, when each is there. */
 export class RankStream {
@@ -36,22 +35,26 @@ export class RankStream {
   #last: number[] = [];
   #passes = 0;
   readonly #streamed: readonly number[];
-  /** Of one layer, from each peer and from host memory. */
-  readonly #readBytes: readonly number[];
+  /** Of one layer, from peers and from host memory. */
+  readonly #read: Gather;
   readonly #loadBytes: number;
   readonly #readsNothing: boolean;
+  /** Peers' bytes are copied to host memory, and all of the layer to its slot. */
+  readonly #streamedLayer: Extra;
   /** Of `asyncep`. */
   readonly #reads: SlotFeed;
   readonly #loads: SlotFeed;
 
   constructor(private readonly steps: StepBuilder, private readonly shape: WorldShape, private readonly rank: number) {
-    [this.#readBytes, this.#loadBytes] = [gatherBytes(shape, rank), loadBytes(shape, rank)];
-    this.#readsNothing = shape.gatherMs === undefined && this.#readBytes.every((bytes) => bytes === 0);
+    this.#read = readOf(shape, rank);
+    this.#loadBytes = loadBytes(shape, this.#read, rank);
+    this.#readsNothing = shape.gatherMs === undefined && this.#read.bytes === 0;
+    this.#streamedLayer = { layers: 1, copiedBytes: this.#read.bytes + this.#read.shards.reduce((sum, bytes) => sum + bytes, 0) };
     const [, ...streamed] = shape.config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
     const moves = shape.strategy !== 'resident' && (!this.#readsNothing || this.#loadBytes > 0);
     this.#streamed = moves ? streamed : [];
     const { reads, loads } = feedShapes(shape, streamed);
-    this.#reads = new SlotFeed(reads, (after, place) => this.#read(after, place));
+    this.#reads = new SlotFeed(reads, (after, place) => this.#readPeers(after, place));
     this.#loads = new SlotFeed(loads, (after, place) => this.#load(after, place));
   }
 
@@ -66,8 +69,8 @@ export class RankStream {
     return this.#last[0] as number;
   }
 
-  #read(after: readonly number[], place: StepPlace): readonly number[] {
-    return this.#readsNothing ? [] : [this.steps.gather(this.rank, this.#readBytes, after, place)];
+  #readPeers(after: readonly number[], place: StepPlace): readonly number[] {
+    return this.#readsNothing ? [] : [this.steps.gather(this.rank, this.#read, after, place)];
   }
 
   #load(after: readonly number[], place: StepPlace): readonly number[] {
@@ -78,18 +81,18 @@ export class RankStream {
   #layer(place: StepPlace, flops: number, head: number): void {
     const whole = head === 0 ? place : { ...place, parts: [{ layer: place.layer, flops }, { layer: null, flops: head }] };
     if (!this.#streamed.includes(place.layer as number)) {
-      this.#last = [this.steps.compute(this.rank, flops + head, this.#last, whole)];
+      this.#last = [this.steps.compute(this.rank, flops + head, this.#last, whole, ONE_LAYER)];
       return;
     }
     const after = [...this.#last, ...this.#gather(place)];
-    this.#last = [this.steps.compute(this.rank, flops + head, after, whole)];
+    this.#last = [this.steps.compute(this.rank, flops + head, after, whole, this.#streamedLayer)];
     this.#reads.used(this.#last);
     this.#loads.used(this.#last);
   }
 
   /** What the compute of the next streamed layer waits for. */
   #gather(place: StepPlace): number[] {
-    if (this.shape.strategy === 'sync') return [...this.#read(this.#last, place), ...this.#load(this.#last, place)];
+    if (this.shape.strategy === 'sync') return [...this.#readPeers(this.#last, place), ...this.#load(this.#last, place)];
     return [...this.#reads.next(place), ...this.#loads.next(place)];
   }
 

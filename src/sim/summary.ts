@@ -59,7 +59,7 @@ export function summarize({ steps, startMs, endMs, wallMs }: Schedule, ranks: nu
     own.flops += flops;
     if (step.kind === 'load') own.loadedBytes += bytes;
     else other.receivedBytes += bytes;
-    if (step.sources !== undefined) for (const [peer, sent] of step.sources.entries()) (totals[peer] as { sentBytes: number }).sentBytes += sent;
+    if (step.shards !== undefined) for (const [peer, sent] of step.shards.entries()) (totals[peer] as { sentBytes: number }).sentBytes += peer === to ? 0 : sent;
     else if (step.kind !== 'load') own.sentBytes += bytes;
   }
   return totals.map((total, rank) => {

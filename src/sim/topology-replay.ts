@@ -7,15 +7,21 @@
  *     round   = max over the group of own
  *     exposed = own - FLOPs / rate,   held = round - own
  *
- * A group of one rank is an engine of `serving/engine.ts`, and waits for nobody.
+ * A group of one rank is an engine that waits for nobody. Layers are alike, so a pass is taken as a whole; serving/replay.ts plays them one by one.
  */
 import TinyQueue from 'tinyqueue';
 import type { CacheEvents } from '../engine/prefix/cache-events.ts';
 import type { ScheduledBatch, Scheduler } from '../serving/scheduling.ts';
 import { EngineCache } from './serving/engine-cache.ts';
-import type { EngineRates } from './serving/engine.ts';
 import type { Prompt } from './serving/prompts.ts';
 import { SimRequest, type RequestFlops } from './serving/request.ts';
+
+export interface RankRates {
+  readonly flopsPerSecond: number;
+  /** t_EP of one layer; 0: nothing is gathered. */
+  readonly gatherMs: number;
+  readonly moeLayers: number;
+}
 
 export interface InStepOptions {
   readonly prompts: readonly Prompt[];
@@ -25,7 +31,7 @@ export interface InStepOptions {
   readonly inStep: number;
   /** Of each rank's prefix cache. */
   readonly cacheBlocks: number;
-  readonly rates: EngineRates;
+  readonly rates: RankRates;
   readonly flops: RequestFlops;
 }
 

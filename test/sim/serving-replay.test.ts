@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { prefillFlops } from '../../src/model/flops.ts';
+import { layerFlops, prefillFlops } from '../../src/model/flops.ts';
 import { requestFlops } from '../../src/serving/request-flops.ts';
 import type { Scheduler } from '../../src/serving/scheduling.ts';
-import type { EngineRates } from '../../src/sim/serving/engine.ts';
 import { EngineCache } from '../../src/sim/serving/engine-cache.ts';
 import { bestHitRate, type Prompt } from '../../src/sim/serving/prompts.ts';
 import { replay, type Replay } from '../../src/sim/serving/replay.ts';
@@ -14,36 +13,45 @@ import { smallConfig } from './small-config.ts';
 
 const config = smallConfig();
 const ENOUGH_BLOCKS = 2000;
-const NOTHING_GATHERED: EngineRates = { flopsPerSecond: 1e9, gatherMs: 0, moeLayers: 4 };
+const FLOPS_PER_SECOND = 1e9;
 
 interface Options {
   readonly engines?: number;
   readonly requestsPerBatch?: number;
   readonly cacheBlocks?: number;
-  readonly rates?: EngineRates;
+  readonly gatherMs?: number;
   readonly scheduler?: Scheduler<SimRequest>;
 }
 
-const play = (prompts: readonly Prompt[], { engines = 1, requestsPerBatch = 4, cacheBlocks = ENOUGH_BLOCKS, rates = NOTHING_GATHERED, scheduler }: Options = {}): Replay =>
-  replay({ prompts, scheduler: scheduler ?? inTurnScheduler(engines, requestsPerBatch), engines, cacheBlocks, rates, flops: requestFlops(config) });
+const play = (prompts: readonly Prompt[], { engines = 1, requestsPerBatch = 4, cacheBlocks = ENOUGH_BLOCKS, gatherMs = 0, scheduler }: Options = {}): Replay => replay({
+  prompts, scheduler: scheduler ?? inTurnScheduler(engines, requestsPerBatch), cacheBlocks, flops: requestFlops(config),
+  world: { config, strategy: 'asyncep', ranks: engines, candidates: 4, flopsPerSecond: FLOPS_PER_SECOND, link: null, gatherMs, wire: 'bf16', weightBytes: 2, dispatch: 'rank' },
+});
 
 const sum = (values: Iterable<number>): number => [...values].reduce((all, value) => all + value, 0);
 const flopsOf = (tokens: number, cachedTokens = 0): number => prefillFlops(config, { newTokens: tokens - cachedTokens, cachedTokens, candidates: 4 }, { lastLayerShortcut: true });
-const msOf = (flops: number): number => (flops / NOTHING_GATHERED.flopsPerSecond) * 1000;
+const msOf = (flops: number): number => (flops / FLOPS_PER_SECOND) * 1000;
 
 describe('a simulated engine', () => {
   it('takes exactly FLOPs / rate where nothing is gathered', () => {
-    const { wallMs, passes } = play([prompt(0, 100), prompt(1, 37)]);
+    const { wallMs, busyMs, totals } = play([prompt(0, 100), prompt(1, 37)]);
     expect(wallMs).toBeCloseTo(msOf(flopsOf(100) + flopsOf(37)), 9);
-    expect(passes.map(({ exposedMs }) => exposedMs)).toEqual([0]);
+    expect([busyMs, totals.computeMs[0]]).toEqual([expect.closeTo(wallMs, 9), expect.closeTo(wallMs, 9)]);
   });
 
-  it('takes t_EP of every MoE layer where compute is shorter, and shows the difference as exposed', () => {
-    const [small, large] = [prompt(0, 16), prompt(1, 2000)];
-    const gatherMs = msOf(flopsOf(16)); // four layers: four times the small one's compute
-    const { passes } = play([small, large], { requestsPerBatch: 1, rates: { ...NOTHING_GATHERED, gatherMs } });
-    expect(passes.map(({ startMs, endMs }) => endMs - startMs)).toEqual([expect.closeTo(4 * gatherMs, 6), expect.closeTo(msOf(flopsOf(2000)), 6)]);
-    expect(passes.map(({ exposedMs }) => exposedMs)).toEqual([expect.closeTo(3 * gatherMs, 6), 0]);
+  it('waits for t_EP of every layer but the first where compute is shorter', () => {
+    const gatherMs = msOf(flopsOf(16)); // of a layer: as long as all four of them compute
+    const { passes, busyMs, totals } = play(Array.from({ length: 5 }, (_, i) => prompt(i, 16)), { requestsPerBatch: 1, gatherMs });
+    // Two layers are there; the others come one after another, three for each pass, and only the last layer's compute is behind the last of them.
+    const last = layerFlops(config, 3, { newTokens: 16 }, true);
+    const lastMs = msOf(last.projections + last.attention + last.router + last.experts + last.dense + 2 * config.hiddenSize * 4);
+    expect(passes.map(({ endMs }) => endMs)).toEqual([1, 4, 7, 10, 13].map((gathers) => expect.closeTo(gathers * gatherMs + lastMs, 6) as number));
+    expect(busyMs - (totals.computeMs[0] as number)).toBeCloseTo(13 * gatherMs + lastMs - 5 * gatherMs, 6);
+  });
+
+  it('hides the gathers behind compute that is longer', () => {
+    const { wallMs } = play(Array.from({ length: 3 }, (_, i) => prompt(i, 2000)), { requestsPerBatch: 1, gatherMs: msOf(flopsOf(16)) });
+    expect(wallMs).toBeCloseTo(3 * msOf(flopsOf(2000)), 6);
   });
 
   it('computes one batch after the other while a second one waits', () => {

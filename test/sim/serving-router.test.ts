@@ -20,7 +20,11 @@ const promptFlops = workloadFlops({ ...workload, prompts: [prompt(0, TOKENS)] },
 /** T is the work of so many prompts without a cache; kernels reach half of the peak, and a full batch computes 1.5 times as long as its gathers last. */
 const machine = (engines: number, promptsInThreshold: number): Machine => {
   const [flopsPerSecond, threshold] = [1e12, promptsInThreshold * promptFlops];
-  return { engines, threshold, flopsPerSecond, peakFlopsPerSecond: 2e12, moeLayers: 4, gatherMs: (threshold / flopsPerSecond) * 1000 / 4 / 1.5, lines: [] };
+  const gatherMs = (threshold / flopsPerSecond) * 1000 / 4 / 1.5;
+  return {
+    ranks: engines, engines, threshold, flopsPerSecond, peakFlopsPerSecond: 2e12, moeLayers: 4, gatherMs, lines: [],
+    world: { strategy: 'asyncep', ranks: engines, flopsPerSecond, link: null, gatherMs, wire: 'bf16', weightBytes: 2, dispatch: 'rank' },
+  };
 };
 
 const run = (scheduler: SchedulerKind, engines: number, { promptsInThreshold = 3, cacheTokens = 200_000, seed = 1, of = workload } = {}) =>
@@ -77,7 +81,8 @@ describe('figures', () => {
     const apart = 10_000;
     const prompts = Array.from({ length: 9 }, (_, index) => prompt(index, TOKENS, { arrivalMs: index * apart }));
     const timed: ServingWorkload = { ...workload, prompts, tokens: 9 * TOKENS, timed: true };
-    const passMs = Math.max((promptFlops / 1e12) * 1000, machine(1, 3).gatherMs * 4);
+    // Two of the three layers that travel were read while there was nothing to do; the third is there before it is needed.
+    const passMs = (promptFlops / 1e12) * 1000;
     const { figures } = run('least-loaded', 1, { of: timed });
     expect(figures.latencyMs?.p50).toBeCloseTo(passMs, 3);
     expect(figures.latencyMs?.p99).toBeCloseTo(passMs, 3);

@@ -1,75 +1,56 @@
-/**
- * A simulated engine: one device that computes batch after batch, at most two under way (the second is planned while the first computes).
- *
- * A pass takes as long as its true FLOPs, given what its prefix cache has, at the rate of the kernels; under AsyncEP every MoE layer also waits for its
- * experts, which arrive t_EP after the layer before began. All layers are alike, so that
- *
- *     service = max(FLOPs / rate, L_moe t_EP)         exposed = service - FLOPs / rate
- */
+/** A simulated engine: its prefix cache, and the batches that it has under way in its world. */
+import { NO_CACHE_EVENTS, type CacheEvents } from '../../engine/prefix/cache-events.ts';
 import type { ScheduledBatch } from '../../serving/scheduling.ts';
-import type { CachePlan, EngineCache } from './engine-cache.ts';
+import type { EngineCache } from './engine-cache.ts';
 import type { SimRequest } from './request.ts';
+import type { SimWorld } from './world.ts';
 
-/** Batches under way on an engine at most. */
+/** Batches under way on an engine at most, as in the scheduler's contract. */
 const DEPTH = 2;
-
-export interface EngineRates {
-  readonly flopsPerSecond: number;
-  /** t_EP of one layer; 0: nothing is gathered. */
-  readonly gatherMs: number;
-  readonly moeLayers: number;
-}
 
 /** A batch on an engine. */
 export interface Pass {
   readonly batch: ScheduledBatch<SimRequest>;
+  /** When it was there and the batches before it were over. */
   readonly startMs: number;
   readonly endMs: number;
-  readonly computeMs: number;
-  readonly exposedMs: number;
   /** True ones, given what was cached. */
   readonly flops: number;
   readonly tokens: number;
   readonly cachedTokens: number;
-  readonly events: CachePlan['events'];
 }
 
 export class SimEngine {
-  readonly #underWay: Pass[] = [];
+  #underWay = 0;
   #freeMs = 0;
 
-  constructor(private readonly rates: EngineRates, private readonly cache: EngineCache) {}
+  /** @param cache null: none */
+  constructor(private readonly index: number, private readonly world: SimWorld, private readonly cache: EngineCache | null) {}
 
-  /** When the pass that computes is over; Infinity when there is none. */
-  get nextEndMs(): number {
-    return this.#underWay[0]?.endMs ?? Infinity;
-  }
-
-  /** @throws Error when two are under way already */
-  submit(batch: ScheduledBatch<SimRequest>, nowMs: number): Pass {
-    if (this.#underWay.length >= DEPTH) throw new Error(`engine ${batch.engine} has ${DEPTH} batches under way and was given another`);
-    const { cachedTokens, events } = this.cache.plan(batch.requests);
+  /**
+   * @param clock the simulation's
+   * @param over told when the last step of the batch is over, with what came into the cache and what left it
+   * @throws Error when two are under way already
+   */
+  submit(batch: ScheduledBatch<SimRequest>, clock: { readonly nowMs: number }, over: (pass: Pass, events: CacheEvents) => void): void {
+    if (this.#underWay >= DEPTH) throw new Error(`engine ${this.index} has ${DEPTH} batches under way and was given another`);
+    this.#underWay++;
+    const { requests } = batch;
+    const { cachedTokens, events } = this.cache?.plan(requests) ?? { cachedTokens: requests.map(() => 0), events: NO_CACHE_EVENTS };
+    const newTokens = requests.map(({ tokens }, i) => tokens - (cachedTokens[i] as number));
     let [flops, tokens, cached] = [0, 0, 0];
-    batch.requests.forEach((request, i) => {
+    for (const [i, request] of requests.entries()) {
       const have = cachedTokens[i] as number;
       flops += request.flops(have);
       tokens += request.tokens;
       cached += have;
+    }
+    const givenMs = clock.nowMs;
+    this.world.submit(this.index, { newTokens, cachedTokens }, () => {
+      this.#underWay--;
+      const startMs = Math.max(givenMs, this.#freeMs);
+      this.#freeMs = clock.nowMs;
+      over({ batch, startMs, endMs: clock.nowMs, flops, tokens, cachedTokens: cached }, events);
     });
-    const { flopsPerSecond, gatherMs, moeLayers } = this.rates;
-    const computeMs = (flops / flopsPerSecond) * 1000;
-    const serviceMs = Math.max(computeMs, moeLayers * gatherMs);
-    const startMs = Math.max(nowMs, this.#freeMs);
-    this.#freeMs = startMs + serviceMs;
-    const pass = { batch, startMs, endMs: this.#freeMs, computeMs, exposedMs: serviceMs - computeMs, flops, tokens, cachedTokens: cached, events };
-    this.#underWay.push(pass);
-    return pass;
-  }
-
-  /** Takes off the pass that is over. */
-  finish(): Pass {
-    const pass = this.#underWay.shift();
-    if (pass === undefined) throw new Error('nothing is under way');
-    return pass;
   }
 }

@@ -9,7 +9,7 @@ export interface Latency {
   readonly p99: number;
 }
 
-/** Shares are from 0 to 1. Of the engines' time, compute + exposed + idle = 1. */
+/** Shares are from 0 to 1. Of the ranks' time, compute + exposed + idle = 1. */
 export interface RouterFigures {
   readonly requests: number;
   readonly promptTokens: number;
@@ -28,9 +28,9 @@ export interface RouterFigures {
   /** Mean of a batch's FLOPs over T; null where T is 0. */
   readonly meanFill: number | null;
   readonly computeShare: number;
-  /** Engines waited for experts. */
+  /** A pass was under way, and ranks waited: for experts, rows, or each other. */
   readonly exposedShare: number;
-  /** Engines had no batch. */
+  /** No pass was under way. */
   readonly idleShare: number;
   /** FLOPs computed over time and the peak. */
   readonly mfu: number;
@@ -63,14 +63,15 @@ const withinBound = ({ batch: { flops, lastFlops } }: Pass, threshold: number): 
  * Figures of one run on `machine`.
  * @param bounded whether the scheduler fills batches up to T
  */
-export function figuresOf(workload: ServingWorkload, run: Replay, { engines, threshold, peakFlopsPerSecond }: Machine, bounded: boolean): RouterFigures {
-  const { passes, wallMs } = run;
+export function figuresOf(workload: ServingWorkload, run: Replay, { ranks, engines, threshold, peakFlopsPerSecond }: Machine, bounded: boolean): RouterFigures {
+  const { passes, wallMs, busyMs, totals } = run;
   const perEngine = new Float64Array(engines);
   for (const { batch, flops } of passes) perEngine[batch.engine] = (perEngine[batch.engine] as number) + flops;
   const flops = sum(passes, (pass) => pass.flops);
   const tokens = sum(passes, (pass) => pass.tokens);
-  const available = engines * wallMs;
-  const [computeShare, exposedShare] = [sum(passes, (pass) => pass.computeMs) / available, sum(passes, (pass) => pass.exposedMs) / available];
+  const available = ranks * wallMs;
+  const computeMs = totals.computeMs.reduce((all, ms) => all + ms, 0);
+  const [computeShare, exposedShare] = [computeMs / available, Math.max(0, busyMs - computeMs) / available];
   return {
     requests: workload.prompts.length, promptTokens: tokens, wallMs, tokensPerSecond: tokens / (wallMs / 1000), flops,
     hitRate: sum(passes, (pass) => pass.cachedTokens) / tokens,
@@ -79,7 +80,7 @@ export function figuresOf(workload: ServingWorkload, run: Replay, { engines, thr
     belowThreshold: passes.filter((pass) => pass.flops < threshold).length / passes.length,
     meanFill: threshold === 0 ? null : sum(passes, (pass) => pass.flops / threshold) / passes.length,
     computeShare, exposedShare, idleShare: Math.max(0, 1 - computeShare - exposedShare),
-    mfu: flops / ((wallMs / 1000) * engines * peakFlopsPerSecond),
+    mfu: flops / ((wallMs / 1000) * ranks * peakFlopsPerSecond),
     latencyMs: workload.timed ? latencyOf(workload, run) : null,
     outsideBound: bounded && threshold > 0 ? passes.filter((pass) => pass.batch.saturated && !withinBound(pass, threshold)).length : null,
   };

@@ -1,107 +1,148 @@
 /**
- * A workload through a scheduler onto simulated engines: a discrete-event simulation. What happens at one moment happens in this order: passes end, requests
- * arrive, the scheduler has a round, batches that leave begin. Nothing depends on the computer's clock.
+ * A workload through a scheduler onto simulated engines, in one simulation with their steps. What happens at one moment happens in this order: passes end,
+ * requests arrive, the scheduler has a round, batches that leave begin. Nothing depends on the computer's clock.
  */
+import type { CacheEvents } from '../../engine/prefix/cache-events.ts';
 import type { ScheduledBatch, Scheduler } from '../../serving/scheduling.ts';
-import { SimEngine, type EngineRates, type Pass } from './engine.ts';
+import { ratesOf } from '../cost.ts';
+import { LiveSteps, type RankTotals } from '../live-steps.ts';
+import type { Schedule } from '../schedule.ts';
 import { EngineCache } from './engine-cache.ts';
+import { SimEngine, type Pass } from './engine.ts';
 import type { Prompt } from './prompts.ts';
 import { SimRequest, type RequestFlops } from './request.ts';
+import { openWorld, type SimWorld, type WorldOptions } from './world.ts';
 
 export interface ReplayOptions {
   readonly prompts: readonly Prompt[];
+  /** Of as many engines as the world has. */
   readonly scheduler: Scheduler<SimRequest>;
-  readonly engines: number;
-  /** Of each engine's prefix cache. */
+  readonly world: WorldOptions;
+  /** Of each engine's prefix cache, where the strategy has any. */
   readonly cacheBlocks: number;
-  readonly rates: EngineRates;
   readonly flops: RequestFlops;
   /** A clock in milliseconds, to time the scheduler with; it changes nothing in the run. */
   readonly clock?: () => number;
+  /** The steps of so many passes are kept (of each rank, where ranks run passes of their own). */
+  readonly keptPasses?: number;
 }
 
 export interface Replay {
-  /** In the order in which they began. */
+  /** In the order in which they ended. */
   readonly passes: readonly Pass[];
   /** When each request was answered, by index of its prompt. */
   readonly answeredMs: Float64Array;
   readonly wallMs: number;
   /** Real milliseconds that each round (with the requests added before it) took the scheduler, and how many requests left with it. */
   readonly rounds: readonly { readonly tookMs: number; readonly requests: number }[];
+  /** What ranks did, by rank; transfers ahead of passes that did not come are counted. */
+  readonly totals: RankTotals;
+  /** See {@link SimWorld.busyMs}. */
+  readonly busyMs: number;
+  /** Steps of the first passes; null when none were kept. */
+  readonly schedule: Schedule | null;
 }
 
 class Run {
   readonly passes: Pass[] = [];
   readonly rounds: { tookMs: number; requests: number }[] = [];
   readonly answeredMs: Float64Array;
+  readonly steps: LiveSteps;
+  readonly world: SimWorld;
   readonly #engines: readonly SimEngine[];
   #arrived = 0;
   #answered = 0;
-  #nowMs = 0;
+  #roundComes = false;
+  /** When the scheduler was last promised to be asked. */
+  #leaveMs = NaN;
+  wallMs = 0;
 
   constructor(private readonly options: ReplayOptions) {
-    const { engines, rates, cacheBlocks } = options;
-    this.#engines = Array.from({ length: engines }, () => new SimEngine(rates, new EngineCache(cacheBlocks)));
-    this.answeredMs = new Float64Array(options.prompts.length).fill(NaN);
+    const { world, cacheBlocks, keptPasses = 0, prompts } = options;
+    this.steps = new LiveSteps(ratesOf(world), { ranks: world.ranks, keptPasses, ...(world.processors !== undefined && { processors: world.processors }) });
+    this.world = openWorld(this.steps, world);
+    this.#engines = Array.from({ length: this.world.engines }, (_, index) => new SimEngine(index, this.world, this.world.cachesPrefixes ? new EngineCache(cacheBlocks) : null));
+    this.answeredMs = new Float64Array(prompts.length).fill(NaN);
   }
 
-  get nowMs(): number {
-    return this.#nowMs;
+  play(): void {
+    this.#awaitArrival();
+    this.steps.simulation.run();
+    const { prompts, scheduler } = this.options;
+    if (this.#answered < prompts.length) throw new Error(`the scheduler keeps ${scheduler.waiting} requests although nothing more will happen`);
   }
 
-  get done(): boolean {
-    return this.#answered === this.options.prompts.length && this.#engines.every(({ nextEndMs }) => nextEndMs === Infinity);
+  #awaitArrival(): void {
+    const prompt = this.options.prompts[this.#arrived];
+    if (prompt !== undefined) this.steps.simulation.at(prompt.arrivalMs, () => this.#wantRound());
   }
 
-  #finish(engine: SimEngine): void {
-    const { batch, events } = engine.finish();
-    for (const { id } of batch.requests) {
-      if (!Number.isNaN(this.answeredMs[id])) throw new Error(`request ${id} was answered twice`);
-      this.answeredMs[id] = this.#nowMs;
-      this.#answered++;
-    }
-    this.options.scheduler.finished(batch, events);
+  /** One for all that happens at this moment. */
+  #wantRound(): void {
+    if (this.#roundComes) return;
+    this.#roundComes = true;
+    this.steps.simulation.afterMoment(() => {
+      this.#roundComes = false;
+      this.#round();
+    });
   }
 
   #round(): void {
-    const { prompts, scheduler, flops, clock } = this.options;
+    const { scheduler, prompts, clock } = this.options;
+    const { simulation } = this.steps;
+    const { nowMs } = simulation;
     const before = clock?.() ?? 0;
-    for (; this.#arrived < prompts.length; this.#arrived++) {
-      const prompt = prompts[this.#arrived] as Prompt;
-      if (prompt.arrivalMs > this.#nowMs) break;
-      scheduler.add(new SimRequest(this.#arrived, prompt, flops));
-    }
-    const batches: ScheduledBatch<SimRequest>[] = scheduler.round(this.#nowMs, this.#arrived === prompts.length);
+    const arrived = this.#addArrived(nowMs);
+    const batches: ScheduledBatch<SimRequest>[] = scheduler.round(nowMs, this.#arrived === prompts.length);
     const requests = batches.reduce((sum, batch) => sum + batch.requests.length, 0);
     if (clock !== undefined && requests > 0) this.rounds.push({ tookMs: clock() - before, requests });
-    for (const batch of batches) this.passes.push((this.#engines[batch.engine] as SimEngine).submit(batch, this.#nowMs));
+    for (const batch of batches) (this.#engines[batch.engine] as SimEngine).submit(batch, simulation, (pass, events) => this.#over(pass, events));
+    if (arrived > 0) this.#awaitArrival();
+    this.#awaitLeave(batches.length > 0 || arrived > 0);
   }
 
-  /** The next moment at which something happens. */
-  #advance(): void {
-    const arrival = this.options.prompts[this.#arrived]?.arrivalMs ?? Infinity;
-    const next = this.#engines.reduce((first, { nextEndMs }) => Math.min(first, nextEndMs), Math.min(arrival, this.options.scheduler.nextLeaveMs()));
-    if (next === Infinity) throw new Error(`the scheduler keeps ${this.options.scheduler.waiting} requests although nothing more will happen`);
-    this.#nowMs = Math.max(this.#nowMs, next);
+  #addArrived(nowMs: number): number {
+    const { prompts, scheduler, flops } = this.options;
+    const first = this.#arrived;
+    for (; this.#arrived < prompts.length; this.#arrived++) {
+      const prompt = prompts[this.#arrived] as Prompt;
+      if (prompt.arrivalMs > nowMs) break;
+      scheduler.add(new SimRequest(this.#arrived, prompt, flops));
+    }
+    return this.#arrived - first;
   }
 
-  step(): void {
-    const [passes, answered, arrived, nowMs] = [this.passes.length, this.#answered, this.#arrived, this.#nowMs];
-    for (const engine of this.#engines) while (engine.nextEndMs <= this.#nowMs) this.#finish(engine);
-    this.#round();
-    if (this.done) return;
-    this.#advance();
-    const stuck = this.#nowMs === nowMs && passes === this.passes.length && answered === this.#answered && arrived === this.#arrived;
-    if (stuck) throw new Error(`the scheduler wants a batch to leave at ${nowMs} ms and lets none leave`);
+  /** @param changed whether anything was different after the round */
+  #awaitLeave(changed: boolean): void {
+    const { simulation } = this.steps;
+    const leaveMs = this.options.scheduler.nextLeaveMs();
+    if (leaveMs === Infinity || leaveMs === this.#leaveMs && leaveMs > simulation.nowMs) return;
+    if (leaveMs <= simulation.nowMs && !changed) throw new Error(`the scheduler wants a batch to leave at ${leaveMs} ms and lets none leave`);
+    this.#leaveMs = leaveMs;
+    simulation.at(leaveMs, () => this.#wantRound());
+  }
+
+  #over(pass: Pass, events: CacheEvents): void {
+    const { batch, endMs } = pass;
+    for (const { id } of batch.requests) {
+      if (!Number.isNaN(this.answeredMs[id])) throw new Error(`request ${id} was answered twice`);
+      this.answeredMs[id] = endMs;
+      this.#answered++;
+    }
+    this.wallMs = endMs;
+    this.passes.push(pass);
+    this.options.scheduler.finished(batch, events);
+    this.#wantRound();
   }
 }
 
 /**
  * Runs until every request is answered.
- * @throws Error when the scheduler loses a request, or gives one out twice
+ * @throws Error when the scheduler loses a request, or gives one out twice; InputError for a world that cannot be
  */
 export function replay(options: ReplayOptions): Replay {
   const run = new Run(options);
-  while (!run.done) run.step();
-  return { passes: run.passes, answeredMs: run.answeredMs, wallMs: run.nowMs, rounds: run.rounds };
+  run.play();
+  const { passes, answeredMs, wallMs, rounds, steps, world } = run;
+  return { passes, answeredMs, wallMs, rounds, totals: steps.totals, busyMs: world.busyMs, schedule: steps.schedule() };
 }

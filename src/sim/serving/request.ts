@@ -8,7 +8,7 @@ import { cacheableBlocks, type Prompt } from './prompts.ts';
 export type RequestFlops = (work: SequenceWork) => number;
 
 /** Answers to choose from, as in a question with four options. */
-const CANDIDATES = 4;
+export const CANDIDATES = 4;
 
 export class SimRequest implements Routable {
   readonly cacheable: number;

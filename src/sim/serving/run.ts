@@ -4,11 +4,13 @@ import { BLOCK_TOKENS } from '../../runtime/kernels/attention.ts';
 import { requestFlops } from '../../serving/request-flops.ts';
 import { createScheduler } from '../../serving/scheduler.ts';
 import { gathers, type SchedulerKind } from '../../serving/scheduling.ts';
+import { STRATEGY_KINDS } from '../run-shape.ts';
+import type { Schedule } from '../schedule.ts';
 import { decisionMs, figuresOf, type RouterFigures } from './figures.ts';
 import type { Machine } from './machine.ts';
 import type { ServingWorkload } from './prompts.ts';
 import { replay } from './replay.ts';
-import type { SimRequest } from './request.ts';
+import { CANDIDATES, type SimRequest } from './request.ts';
 
 export interface RouterRun {
   readonly workload: ServingWorkload;
@@ -22,12 +24,16 @@ export interface RouterRun {
   readonly maxWaitMs: number;
   readonly seed: number;
   readonly clock?: () => number;
+  /** The steps of so many passes are kept (of each rank, where ranks run passes of their own). */
+  readonly keptPasses?: number;
 }
 
 export interface RouterResult {
   readonly figures: RouterFigures;
   /** Real milliseconds that the scheduler took for a request; null without a clock. The only figure that differs from run to run. */
   readonly decisionMs: number | null;
+  /** Steps of the first passes, where they were kept. */
+  readonly schedule: Schedule | null;
 }
 
 /** True FLOPs of all prompts without any cache, and of the one with most: a run lasts as long as that one at least. */
@@ -40,9 +46,9 @@ export function workloadFlops({ prompts }: ServingWorkload, config: ModelConfig)
 }
 
 export function runRouter(options: RouterRun): RouterResult {
-  const { workload, scheduler: kind, machine, config, cacheTokens, batchTokens, maxWaitMs, seed, clock } = options;
+  const { workload, scheduler: kind, machine, config, cacheTokens, batchTokens, maxWaitMs, seed, clock, keptPasses = 0 } = options;
   const { engines, threshold } = machine;
-  const cacheBlocks = Math.floor(cacheTokens / BLOCK_TOKENS);
+  const cacheBlocks = STRATEGY_KINDS[machine.world.strategy] === 'streaming' ? Math.floor(cacheTokens / BLOCK_TOKENS) : 0;
   const longest = workload.prompts.reduce((most, { tokens }) => Math.max(most, tokens), 0);
   // All that a batch computes and all that it can take from the cache.
   const batchBlocks = Math.ceil(Math.max(batchTokens, longest) / BLOCK_TOKENS) + cacheBlocks;
@@ -50,8 +56,8 @@ export function runRouter(options: RouterRun): RouterResult {
     kind, engines, threshold, batchTokens, batchBlocks, maxWaitMs, cacheBlocks, seed,
   });
   const run = replay({
-    prompts: workload.prompts, scheduler, engines, cacheBlocks, rates: machine, flops: requestFlops(config),
+    prompts: workload.prompts, scheduler, world: { ...machine.world, config, candidates: CANDIDATES }, cacheBlocks, flops: requestFlops(config), keptPasses,
     ...(clock === undefined ? {} : { clock }),
   });
-  return { figures: figuresOf(workload, run, machine, gathers(kind)), decisionMs: decisionMs(run) };
+  return { figures: figuresOf(workload, run, machine, gathers(kind)), decisionMs: decisionMs(run), schedule: run.schedule };
 }

@@ -159,8 +159,12 @@ class JointRanks implements SimWorld {
 
   submit(engine: number, work: BatchWork, answered: () => void): void {
     this.#waiting.add(engine, { work, answered });
+    this.#leaveTogether();
+  }
+
+  /** What is given in the same moment leaves together: what is given because a pass is over, too. */
+  #leaveTogether(): void {
     if (this.#leaves) return;
-    // What is given in the same moment leaves together.
     this.#leaves = true;
     this.steps.simulation.afterMoment(() => {
       this.#leaves = false;
@@ -180,7 +184,7 @@ class JointRanks implements SimWorld {
     simulation.whenAllOver(ends.flat(), () => {
       this.#busy.end(simulation.nowMs);
       this.#waiting.over();
-      this.#leave();
+      this.#leaveTogether();
     });
   }
 }
