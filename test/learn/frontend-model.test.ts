@@ -197,12 +197,25 @@ describe('sentences', () => {
     expect([
       routed({}), routed({ matched: 0, matches: [0, 0, 0, 0] }), routed({ matches: [8, 0, 8, 0] }),
       routed({ matched: 0, engine: 0, loads: [0, 0, 1.1 * T, 0] }), routed({ matched: 3, engine: 0, matches: [3, 8, 8, 0], loads: [0, T, T, 0] }),
-    ].map((moment) => sentenceOf(run, moment))).toMatchInlineSnapshot();
+    ].map((moment) => sentenceOf(run, moment))).toMatchInlineSnapshot(`
+      [
+        "Request 17 (prefix A, blue): 8 of its 10 blocks are known on engine 2. It goes there.",
+        "Request 17 (prefix A, blue): no engine knows its prefix, so it goes to engine 2, which has the smallest load.",
+        "Request 17 (prefix A, blue): 8 of its 10 blocks are known on engine 2, as on others with a larger load. It goes there.",
+        "Request 17 (prefix A, blue) spills over: engine 2 knows 8 of its 10 blocks, but is at T. It goes to engine 0, which computes the prefix once and has it from then on.",
+        "Request 17 (prefix A, blue) spills over: engines 1 and 2 know 8 of its 10 blocks, but are at T. It goes to engine 0, which knows 3.",
+      ]
+    `);
   });
 
   it('say what baselines do not look at', () => {
     const least = { ...run, settings: settings({ scheduler: 'least-loaded' }) };
-    expect([routed({ engine: 1, matched: 0 }), { kind: 'queued', ms: 0, request: 17, engine: 1 } as const].map((moment) => sentenceOf(least, moment))).toMatchInlineSnapshot();
+    expect([routed({ engine: 1, matched: 0 }), { kind: 'queued', ms: 0, request: 17, engine: 1 } as const].map((moment) => sentenceOf(least, moment))).toMatchInlineSnapshot(`
+      [
+        "Request 17 (prefix A, blue) goes into the next batch of engine 1, where 0 of its 10 blocks are known. There are 8 on engine 2, but this scheduler does not look.",
+        "Request 17 (prefix A, blue) joins the queue of engine 1, which has the fewest requests. It stays there.",
+      ]
+    `);
   });
 
   it('say what becomes of batches', () => {
@@ -211,6 +224,14 @@ describe('sentences', () => {
     expect([
       { kind: 'saturated', ms: 0, engine: 2, flops: 1.06 * T } as const, { kind: 'left', ms: 0, pass: small } as const, { kind: 'started', ms: 0, pass: small } as const,
       { kind: 'ended', ms: 0, pass: small } as const, { kind: 'left', ms: 0, pass: { ...small, leftMs: 1e6 } } as const,
-    ].map((moment) => sentenceOf(run, moment).replace(/engine \d/i, 'engine E'))).toMatchInlineSnapshot();
+    ].map((moment) => sentenceOf(run, moment).replace(/engine \d/i, 'engine E'))).toMatchInlineSnapshot(`
+      [
+        "engine E is at T (1.06 T): its batch takes no more.",
+        "A batch of engine E leaves: 1 request, 0.50 T: below T, because its first request has waited long enough.",
+        "engine E computes its batch of 1 request. It has too little work to hide its gathers: 12 ms of waiting for experts.",
+        "engine E has answered 1 request; its cache has 37 new blocks.",
+        "A batch of engine E leaves: 1 request, 0.50 T: below T, because nothing more will come.",
+      ]
+    `);
   });
 });

@@ -36,7 +36,7 @@ export function CacheBlocks({ parts, capacity }: { parts: readonly CachePart[]; 
   return (
     <svg class="cache" viewBox={`0 0 ${COLUMNS * CELL} ${Math.ceil(capacity / COLUMNS) * CELL}`} aria-hidden="true">
       {[...groups].map(([key, { square, places }]) => (
-        <path key={key} class={`${square.what}${square.prefix === null ? ' own' : ''}`} style={square.prefix === null ? {} : { '--hue': lookOf(square.prefix).hue }} d={pathOf(places)} />
+        <path key={key} class={`${square.what}${square.prefix === null ? ' own' : ''}`} style={square.prefix === null ? {} : lookOf(square.prefix).style} d={pathOf(places)} />
       ))}
     </svg>
   );

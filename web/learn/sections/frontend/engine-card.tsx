@@ -1,9 +1,8 @@
 /** One engine: the batch it gathers, the ones on their way, its cache. */
 import { gathers } from '../../../../src/serving/scheduling.ts';
 import { CacheBlocks } from './cache-blocks.tsx';
-import { lookOf } from './prefixes.ts';
 import { run } from './state.ts';
-import { ComputingTank, Tank, tankSize } from './tank.tsx';
+import { ComputingTank, Tank, tankSize, WaitingPile } from './tank.tsx';
 import { layersOf, type EngineView } from './view.ts';
 
 const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
@@ -20,18 +19,6 @@ function numbersOf({ filling, queue, computing, next, cache }: EngineView): stri
   return `${gathered}; ${computes}${next === null ? '' : ', next ready'}; cache ${committed} of ${cacheBlocks}${pending === 0 ? '' : ` + ${pending} promised`}`;
 }
 
-/** Requests that a baseline gave to the engine and that are in no batch yet. */
-function OwnQueue({ queue }: { queue: readonly number[] }) {
-  return (
-    <div class="own-queue" aria-hidden="true">
-      {queue.map((request) => {
-        const { letter, hue } = lookOf(run.value.arrivals[request]?.prefix as number);
-        return <i key={request} style={{ '--hue': hue }}>{letter}</i>;
-      })}
-    </div>
-  );
-}
-
 export function EngineCard({ index, engine }: { index: number; engine: EngineView }) {
   const { scene: { threshold }, settings: { scheduler, thresholdRequests, cacheBlocks } } = run.value;
   const load = sum(engine.filling.map(({ prefixFlops, suffixFlops }) => prefixFlops + suffixFlops));
@@ -39,9 +26,8 @@ export function EngineCard({ index, engine }: { index: number; engine: EngineVie
   return (
     <li class={saturated ? 'engine saturated' : 'engine'} data-engine={index}>
       <h4>Engine {index}{saturated && <span class="at-t"> at T</span>}</h4>
-      {!gathers(scheduler) && <OwnQueue queue={engine.queue} />}
       <div class="tanks" aria-hidden="true" style={{ '--at-t': 1 / tankSize(thresholdRequests) }}>
-        <Tank caption="gathers" layers={engine.filling} engine={index} />
+        {gathers(scheduler) ? <Tank caption="gathers" layers={engine.filling} engine={index} /> : <WaitingPile queue={engine.queue} engine={index} />}
         <Tank caption="next" layers={engine.next === null ? [] : layersOf(run.value, engine.next)} />
         <ComputingTank pass={engine.computing} />
         <i class="line-t" />

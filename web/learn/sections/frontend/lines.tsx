@@ -26,7 +26,7 @@ function placesOn(stage: HTMLElement): Places | null {
   const hand = stage.querySelector('[data-in-hand]')?.getBoundingClientRect();
   if (hand === undefined) return null;
   const boxes = [...stage.querySelectorAll('[data-tank]')].map((tank) => tank.getBoundingClientRect());
-  const below = boxes.every(({ top }) => top > hand.bottom);
+  const below = boxes.some(({ left }) => left < hand.right);
   return {
     below,
     from: below ? { x: hand.left - origin.left + hand.width / 2, y: hand.bottom - origin.top } : { x: hand.right - origin.left, y: hand.top - origin.top + hand.height / 2 },
@@ -72,7 +72,7 @@ function DecisionLine({ decision, places }: { decision: Decision & { readonly ag
   const flown = decision.age / FLIGHT_SECONDS;
   const at = pointAt(curve, Math.min(1, flown));
   return (
-    <g style={{ '--hue': lookOf(run.value.arrivals[decision.request]?.prefix as number).hue, opacity: 1 - decision.age / SEEN_SECONDS }}>
+    <g style={{ ...lookOf(run.value.arrivals[decision.request]?.prefix as number).style, opacity: 1 - decision.age / SEEN_SECONDS }}>
       {decision.wanted.map((engine) => <path key={engine} class="wanted" d={pathOf(curveOf(places, places.tanks[engine] ?? to))} />)}
       <path class="goes" d={pathOf(curve)} />
       <circle class="end" cx={to.x} cy={to.y} r={4} />

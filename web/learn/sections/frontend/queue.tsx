@@ -11,9 +11,9 @@ const DRAWN = 9;
 /** A prompt as a bar, prefix and suffix as long as they are. */
 function Bar({ request }: { request: number }) {
   const { prefix, tokens } = run.value.arrivals[request] as { readonly prefix: number; readonly tokens: number };
-  const { letter, hue } = lookOf(prefix);
+  const { letter, style } = lookOf(prefix);
   return (
-    <span class="bar" style={{ '--hue': hue }}>
+    <span class="bar" style={style}>
       <i class="prefix" style={{ flexGrow: PREFIX_TOKENS }}>{letter}</i>
       <i class="suffix" style={{ flexGrow: tokens - PREFIX_TOKENS }} />
     </span>
@@ -26,7 +26,7 @@ function Blocks({ request, matched }: { request: number; matched: number }) {
   const rest = tokens % BLOCK_TOKENS;
   const kindOf = (block: number): string => (block < matched ? 'known' : block < PREFIX_BLOCKS ? 'prefix' : 'own');
   return (
-    <span class="blocks" style={{ '--hue': lookOf(prefix).hue }} aria-hidden="true">
+    <span class="blocks" style={lookOf(prefix).style} aria-hidden="true">
       {Array.from(hashes, (_, block) => <i key={block} class={kindOf(block)} />)}
       {rest > 0 && <i class="own" style={{ width: `${rest / BLOCK_TOKENS}em` }} />}
     </span>

@@ -44,7 +44,7 @@ const SLIDERS: readonly SliderSpec[] = [
 function Slider({ name, label, least, most, step, text }: SliderSpec) {
   const value = frontendSettings.value[name];
   return (
-    <div class="slider">
+    <div class="dial">
       <label for={`frontend-${name}`}>{label}</label>
       <input
         id={`frontend-${name}`} type="range" min={least} max={most} step={step} value={value} aria-valuetext={text(value)}
@@ -55,7 +55,7 @@ function Slider({ name, label, least, most, step, text }: SliderSpec) {
   );
 }
 
-export const Sliders = () => <div class="sliders">{SLIDERS.map((spec) => <Slider key={spec.name} {...spec} />)}</div>;
+export const Sliders = () => <div class="dials">{SLIDERS.map((spec) => <Slider key={spec.name} {...spec} />)}</div>;
 
 export function SchedulerChoice() {
   const { scheduler } = frontendSettings.value;

@@ -18,7 +18,7 @@ function LayerBars({ layers }: { layers: readonly Layer[] }) {
   return (
     <>
       {layers.map(({ request, prefix, prefixFlops, suffixFlops }) => (
-        <i key={request} class="layer" style={{ '--hue': lookOf(prefix).hue, height: `${heightOf(prefixFlops + suffixFlops, scene)}%` }}>
+        <i key={request} class="layer" style={{ ...lookOf(prefix).style, height: `${heightOf(prefixFlops + suffixFlops, scene)}%` }}>
           <i class="suffix" style={{ flexGrow: suffixFlops }} />
           {prefixFlops > 0 && <i class="prefix" style={{ flexGrow: prefixFlops }}>{lookOf(prefix).letter}</i>}
         </i>
@@ -26,6 +26,19 @@ function LayerBars({ layers }: { layers: readonly Layer[] }) {
     </>
   );
 }
+
+/** Requests that a baseline gave to the engine and that are in no batch yet: how much work they are, nobody has asked. */
+export const WaitingPile = ({ queue, engine }: { queue: readonly number[]; engine: number }) => (
+  <div class="tank">
+    <div class="layers pile" data-tank={engine}>
+      {queue.map((request) => {
+        const { letter, style } = lookOf(run.value.arrivals[request]?.prefix as number);
+        return <i key={request} style={style}>{letter}</i>;
+      })}
+    </div>
+    <span class="caption">waiting</span>
+  </div>
+);
 
 /** A batch that is gathered, or that waits for its engine. */
 export const Tank = ({ caption, layers, engine }: { caption: string; layers: readonly Layer[]; engine?: number }) => (
