@@ -51,7 +51,7 @@ export function steadyFigures({ passes, wallMs }: Pick<InStepReplay, 'passes' | 
   const share = (of: (pass: RankPass) => number): number => sum(passes, (pass) => of(pass) * inside(pass)) / available;
   const computeShare = share(({ computeMs }) => computeMs);
   const exposedShare = share(({ exposedMs }) => exposedMs);
-  const heldShare = share(({ startMs, endMs, computeMs, exposedMs }) => endMs - startMs - computeMs - exposedMs);
+  const heldShare = share(({ startMs, endMs, computeMs, exposedMs }) => Math.max(0, endMs - startMs - computeMs - exposedMs));
   const perRank = new Float64Array(ranks);
   for (const { rank, flops } of passes) perRank[rank] = (perRank[rank] as number) + flops;
   const tokens = sum(passes, (pass) => pass.tokens);

@@ -3,17 +3,18 @@ import { prefillFlops } from '../../src/model/flops.ts';
 import { requestFlops } from '../../src/serving/request-flops.ts';
 import { createScheduler } from '../../src/serving/scheduler.ts';
 import type { Scheduler, SchedulerKind } from '../../src/serving/scheduling.ts';
-import type { EngineRates } from '../../src/sim/serving/engine.ts';
 import type { Prompt } from '../../src/sim/serving/prompts.ts';
 import { replay } from '../../src/sim/serving/replay.ts';
 import type { SimRequest } from '../../src/sim/serving/request.ts';
-import { replayInStep, type InStepReplay } from '../../src/sim/topology-replay.ts';
+import { replayInStep, type InStepReplay, type RankRates } from '../../src/sim/topology-replay.ts';
 import { inTurnScheduler } from './in-turn-scheduler.ts';
 import { documents, prompt } from './serving-prompts.ts';
 import { smallConfig } from './small-config.ts';
 
 const config = smallConfig();
-const RATES: EngineRates = { flopsPerSecond: 1e9, gatherMs: 0, moeLayers: 4 };
+const RATES: RankRates = { flopsPerSecond: 1e9, gatherMs: 0, moeLayers: 4 };
+/** The same for the simulator's core. */
+const RESIDENT = { config, strategy: 'resident', candidates: 4, flopsPerSecond: RATES.flopsPerSecond, link: null, wire: 'f32', weightBytes: 4, dispatch: 'rank' } as const;
 const msOf = (tokens: number): number => (prefillFlops(config, { newTokens: tokens, candidates: 4 }, { lastLayerShortcut: true }) / RATES.flopsPerSecond) * 1000;
 
 /** One request a batch, to the ranks in turn. */
@@ -56,10 +57,9 @@ describe('ranks in step', () => {
       createScheduler({ kind, engines: 3, threshold, batchTokens: 4000, batchBlocks: 1000, maxWaitMs: 10, cacheBlocks: 200, seed: 1 });
     const prompts = documents(40, 5, { tokens: 150, shared: 6 }).map((each, i) => ({ ...each, arrivalMs: i % 7 === 0 ? 0 : i * 2 })).toSorted((a, b) => a.arrivalMs - b.arrivalMs);
     for (const kind of ['prefix', 'grouped', 'least-loaded'] as const) {
-      const rates = { ...RATES, gatherMs: msOf(1000) / 4 };
       const [engines, ranks] = [
-        replay({ prompts, scheduler: scheduler(kind), engines: 3, cacheBlocks: 200, rates, flops: requestFlops(config) }),
-        replayInStep({ prompts, scheduler: scheduler(kind), ranks: 3, inStep: 1, cacheBlocks: 200, rates, flops: requestFlops(config) }),
+        replay({ prompts, scheduler: scheduler(kind), world: { ...RESIDENT, ranks: 3 }, cacheBlocks: 200, flops: requestFlops(config) }),
+        replayInStep({ prompts, scheduler: scheduler(kind), ranks: 3, inStep: 1, cacheBlocks: 200, rates: RATES, flops: requestFlops(config) }),
       ];
       expect(ranks.wallMs).toBeCloseTo(engines.wallMs, 6);
       expect([...ranks.answeredMs].map((ms) => Math.round(ms * 1e6))).toEqual([...engines.answeredMs].map((ms) => Math.round(ms * 1e6)));

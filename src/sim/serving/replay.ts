@@ -39,6 +39,8 @@ export interface Replay {
   readonly totals: RankTotals;
   /** See {@link SimWorld.busyMs}. */
   readonly busyMs: number;
+  /** Steps of all passes that were played. */
+  readonly steps: number;
   /** Steps of the first passes; null when none were kept. */
   readonly schedule: Schedule | null;
 }
@@ -144,5 +146,5 @@ export function replay(options: ReplayOptions): Replay {
   const run = new Run(options);
   run.play();
   const { passes, answeredMs, wallMs, rounds, steps, world } = run;
-  return { passes, answeredMs, wallMs, rounds, totals: steps.totals, busyMs: world.busyMs, schedule: steps.schedule() };
+  return { passes, answeredMs, wallMs, rounds, totals: steps.totals, busyMs: world.busyMs, steps: steps.simulation.steps, schedule: steps.schedule() };
 }

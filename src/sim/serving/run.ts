@@ -32,6 +32,8 @@ export interface RouterResult {
   readonly figures: RouterFigures;
   /** Real milliseconds that the scheduler took for a request; null without a clock. The only figure that differs from run to run. */
   readonly decisionMs: number | null;
+  /** Steps that were simulated. */
+  readonly steps: number;
   /** Steps of the first passes, where they were kept. */
   readonly schedule: Schedule | null;
 }
@@ -59,5 +61,5 @@ export function runRouter(options: RouterRun): RouterResult {
     prompts: workload.prompts, scheduler, world: { ...machine.world, config, candidates: CANDIDATES }, cacheBlocks, flops: requestFlops(config), keptPasses,
     ...(clock === undefined ? {} : { clock }),
   });
-  return { figures: figuresOf(workload, run, machine, gathers(kind)), decisionMs: decisionMs(run), schedule: run.schedule };
+  return { figures: figuresOf(workload, run, machine, gathers(kind)), decisionMs: decisionMs(run), steps: run.steps, schedule: run.schedule };
 }
