@@ -1,12 +1,9 @@
 /** The same batches under AsyncEP and under other strategies. Pure; it runs in a worker, because the simulator takes its time with exchanges of rows. */
 import { InputError } from '../../src/errors.ts';
-import { deviceMemory, totalBytes } from '../../src/sim/plan/memory.ts';
-import type { PlanSetting } from '../../src/sim/plan/setting.ts';
-import { layerTraffic } from '../../src/sim/plan/traffic.ts';
-import { hardwarePreset } from '../../src/sim/presets/hardware.ts';
 import type { RunShape, SimStrategy } from '../../src/sim/run-shape.ts';
+import { memoryOf, trafficOf } from './bytes.ts';
 import { timelineOf } from './drawing/timeline.ts';
-import { layersFor, modelOf, PASSES, sequencesOf, shapeOf, simulateRun, layerBytesOf, type SimulatedRun } from './scenario.ts';
+import { layersFor, PASSES, shapeOf, simulateRun, type SimulatedRun } from './scenario.ts';
 import type { Settings } from './settings.ts';
 
 export const COMPARED = ['asyncep', 'sync', 'ep', 'tp', 'pp'] as const satisfies readonly SimStrategy[];
@@ -55,16 +52,6 @@ export function comparedShape(settings: Settings, { inFlight, busiest }: Togethe
   return { ...shape, inFlight, ...(strategy === 'ep' && busiest > 1 && { expertShares }) };
 }
 
-function memoryOf(settings: Settings, strategy: Compared): number {
-  const { tokens, ranks, gamma } = settings;
-  const streams = strategy === 'asyncep' || strategy === 'sync';
-  // Of the machine only the bytes of a weight count here.
-  const setting: PlanSetting = {
-    config: modelOf(settings), hardware: hardwarePreset('h100-80'), ranks, precision: 'bf16', offload: streams ? settings.offload : 0, kv: 'layer', cacheTokens: 0, gamma,
-  };
-  return totalBytes(deviceMemory(setting, strategy, { tokens, contextTokens: sequencesOf(tokens).length }));
-}
-
 const ranksOf = ({ events, wallMs }: SimulatedRun): ComparedRank[] => timelineOf(events).ranks.map(({ rows, exposed }) => ({
   bars: (rows.find(({ track }) => track === 'compute')?.lanes.flat() ?? []).map(({ fromMs, toMs, layer }) => [fromMs, toMs, layer] as const),
   exposed: exposed.filter(([from]) => from < wallMs),
@@ -73,13 +60,10 @@ const ranksOf = ({ events, wallMs }: SimulatedRun): ComparedRank[] => timelineOf
 function compare(settings: Settings, together: Together, strategy: Compared): Compare {
   const shape = comparedShape(settings, together, strategy);
   const run = simulateRun(shape);
-  const { collectives, sentBytes } = layerTraffic(strategy, {
-    ranks: settings.ranks, tokens: settings.ranks * settings.tokens, hiddenSize: shape.config.hiddenSize, topK: shape.config.numExpertsPerTok, rowElementBytes: 2,
-    layerBytes: layerBytesOf(settings),
-  });
+  const { collectives, sentBytes } = trafficOf(settings, strategy);
   return {
     strategy, problem: null, wallMs: run.wallMs, exposedMs: run.summary.mean.exposedMs, idleMs: run.idleMs, sentBytes: run.sentBytes / PASSES / layersFor(settings.ranks),
-    paperSentBytes: sentBytes, collectives, memoryBytes: memoryOf(settings, strategy), ranks: ranksOf(run),
+    paperSentBytes: sentBytes, collectives, memoryBytes: memoryOf(settings, strategy).total, ranks: ranksOf(run),
   };
 }
 

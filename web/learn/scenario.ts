@@ -24,7 +24,7 @@ export const MODEL_LAYERS = MODEL.config.numHiddenLayers;
 /** Passes of each rank: the second shows the gather over the boundary. */
 export const PASSES = 2;
 /** bf16, on devices and on links. */
-const WEIGHT_BYTES = 2;
+export const WEIGHT_BYTES = 2;
 /** Of a message or a gather: about what the start of a collective takes within a machine. */
 export const LATENCY_MS = 0.01;
 /** The paper's double buffer: the gather of a layer is issued when the layer before begins. */

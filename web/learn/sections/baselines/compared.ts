@@ -11,7 +11,8 @@ export const answer = signal<{ readonly question: Question; readonly compared: A
 /** Asks the worker for every change, for the latest only while it is busy. @returns what ends it */
 export function keepComparing(): () => void {
   const worker = new Worker(new URL('worker.ts', import.meta.url), { type: 'module' });
-  let [asked, next]: (Question | null)[] = [null, null];
+  let asked: Question | null = null;
+  let next: Question | null = null;
   const ask = (question: Question): void => {
     asked = question;
     // oxlint-disable-next-line require-post-message-target-origin -- a worker is not a window
@@ -19,7 +20,7 @@ export function keepComparing(): () => void {
   };
   worker.addEventListener('message', ({ data: compared }: MessageEvent<Answer>) => {
     if (asked !== null) answer.value = { question: asked, compared };
-    const question = next ?? null;
+    const question = next;
     [asked, next] = [null, null];
     if (question !== null) ask(question);
   });
