@@ -64,26 +64,36 @@ function streamedWeights({ config, ranks, offload }: PlanSetting, strategy: SimS
   return { ...bytes, shard: offload > 0 ? 0 : bytes.shard, slots: streamed === 0 ? 0 : slots * layerExpertBytes(config, weightBytes) };
 }
 
+type ExpertWeights = Pick<Weights, 'firstLayer' | 'shard' | 'slots'>;
+
+/** Own experts of some MoE layers where rows travel: all on the device, or with offload the first of them and the window's slots (src/strategy/memory.ts). */
+function ownExperts(moeLayers: number, layerBytes: number, offload: number): ExpertWeights {
+  if (offload === 0 || moeLayers === 0) return { firstLayer: 0, shard: moeLayers * layerBytes, slots: 0 };
+  const streamed = moeLayers - 1;
+  return { firstLayer: layerBytes, shard: 0, slots: streamed === 0 ? 0 : (Math.min(offload, streamed) + 1) * layerBytes };
+}
+
+const sumOf = ({ shared, firstLayer, shard, slots }: Weights): number => shared + firstLayer + shard + slots;
+
 /** The fullest stage of a pipeline: its layers, and the embedding or the head. */
-function stageWeights({ config, ranks }: PlanSetting, weightBytes: number): Weights {
+function stageWeights({ config, ranks, offload }: PlanSetting, weightBytes: number): Weights {
   const shared = rankWeightBytes(config, 0, weightBytes).shared;
   const ends = (config.tieWordEmbeddings ? 1 : 2) * config.vocabSize * config.hiddenSize * weightBytes;
   const perLayer = (shared - ends) / config.numHiddenLayers; // dense and MoE layers on average
-  const stages = pipelineStages(config, ranks).map(({ first, count }, stage) => {
+  const stages = pipelineStages(config, ranks).map(({ first, count }, stage): Weights => {
     const moeLayers = config.layerIsMoe.slice(first, first + count).filter(Boolean).length;
     const end = ranks === 1 ? ends : stage === 0 || stage === ranks - 1 ? config.vocabSize * config.hiddenSize * weightBytes : 0;
-    return { shared: count * perLayer + end, firstLayer: 0, shard: moeLayers * layerExpertBytes(config, weightBytes), slots: 0 };
+    return { shared: count * perLayer + end, ...ownExperts(moeLayers, layerExpertBytes(config, weightBytes), offload) };
   });
-  return stages.reduce((most, stage) => (stage.shared + stage.shard > most.shared + most.shard ? stage : most));
+  return stages.reduce((most, stage) => (sumOf(stage) > sumOf(most) ? stage : most));
 }
 
 /** @throws InputError where the model cannot be split so */
 function weightsOf(setting: PlanSetting, strategy: SimStrategy): Weights {
-  const { config, ranks } = setting;
+  const { config, ranks, offload } = setting;
   const { weightBytes } = ratesOf(setting);
   if (strategy === 'asyncep' || strategy === 'sync') return streamedWeights(setting, strategy, weightBytes);
   if (strategy === 'pp') return stageWeights(setting, weightBytes);
-  const all = moeLayersOf(config) * layerExpertBytes(config, weightBytes);
   const { shared } = rankWeightBytes(config, 0, weightBytes);
   const attention = config.numHiddenLayers * attentionParameters(config) * weightBytes;
   const kept = strategy === 'tp' || strategy === 'tp-ep' ? shared - attention * (1 - attentionShare(config, ranks)) : shared;
@@ -94,7 +104,7 @@ function weightsOf(setting: PlanSetting, strategy: SimStrategy): Weights {
     'dp-tp': () => largest(splitWidth(config, ranks)) / config.moeIntermediateSize,
     tp: () => largest(splitWidth(config, ranks)) / config.moeIntermediateSize,
   };
-  return { shared: kept, firstLayer: 0, shard: shareOf[strategy]() * all, slots: 0 };
+  return { shared: kept, ...ownExperts(moeLayersOf(config), shareOf[strategy]() * layerExpertBytes(config, weightBytes), strategy === 'resident' ? 0 : offload) };
 }
 
 function capacityOf({ tokens, contextTokens }: PlannedBatch, kv: PlanSetting['kv']): Capacity {

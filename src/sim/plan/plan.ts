@@ -1,9 +1,11 @@
 /** The whole plan of a model on a machine, as data. */
-import { BASELINES, type SimStrategy } from '../run-shape.ts';
-import { namedWorkload } from '../workload.ts';
+import { requestFlops } from '../../serving/request-flops.ts';
+import type { SimStrategy } from '../run-shape.ts';
+import { namedWorkload, WORKLOADS } from '../workload.ts';
+import { planCrossOvers, planCurves, type Curve } from './curves.ts';
 import { fewestDevices, largestBatch, usableBytes } from './memory.ts';
 import { checkSetting, moeLayersOf, ratesOf, type PlanRates, type PlanSetting } from './setting.ts';
-import { meanLength, planCrossOvers, planStrategies, type PlanWork, type StrategyPlan } from './strategies.ts';
+import { meanLength, planStrategies, type PlanWork, type StrategyPlan } from './strategies.ts';
 import { flopsPerToken, planTransfer, type TransferPlan } from './transfer.ts';
 
 export interface Plan {
@@ -22,6 +24,8 @@ export interface Plan {
     readonly batchReason: string;
   };
   readonly strategies: readonly StrategyPlan[];
+  /** Throughput over the tokens of a batch, with sequences of the workload's mean length; empty when not asked for. */
+  readonly curves: readonly Curve[];
   readonly crossOvers: Readonly<Partial<Record<SimStrategy, number | null>>>;
   /** Devices from which asyncep holds the workload's batches: as asked for, and with one layer of offload. */
   readonly fewestDevices: { readonly asAsked: number | null; readonly offloaded: number | null };
@@ -32,11 +36,13 @@ export interface PlanOptions {
   readonly workload: string;
   /** As many as reach T when not given, and no more than fit. */
   readonly batchTokens?: number;
-  /** Whether cross-overs are looked for; they are by default. */
+  /** Whether curves are drawn and cross-overs looked for; they are by default. */
   readonly crossOvers?: boolean;
+  /** Told before each part that takes long. */
+  readonly onPart?: (what: string) => void;
 }
 
-/** Batches of each device in the run that is predicted. */
+/** Batches of each device in the run that is predicted, at least. */
 const BATCHES = 2;
 /** Below this the products of experts are small, whatever travels. */
 const LEAST_BATCH = 8192;
@@ -55,16 +61,31 @@ function chooseBatch(setting: PlanSetting, transfer: TransferPlan, meanTokens: n
   return { batchTokens: needed, batchReason: reached > LEAST_BATCH ? 'what reaches T' : 'more than what reaches T: experts need rows' };
 }
 
+const longest = (lengths: readonly number[]): number => lengths.reduce((most, length) => Math.max(most, length), 1);
+const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+
+/**
+ * Enough requests that no device is alone with the longest one while the others have nothing left: it is at most a device's share of the work. A workload
+ * that is not large enough for that is taken whole.
+ */
+function enoughRequests(lengthsFor: (tokens: number) => number[], { config, ranks }: PlanSetting, batchTokens: number, wholeTokens: number): number[] {
+  const flops = requestFlops(config);
+  for (let tokens = ranks * BATCHES * batchTokens; ; tokens *= 2) {
+    const lengths = lengthsFor(tokens);
+    const most = flops({ newTokens: longest(lengths) });
+    if (tokens >= wholeTokens || most * ranks <= sum(lengths.map((newTokens) => flops({ newTokens })))) return lengths;
+  }
+}
+
 function chooseWork(setting: PlanSetting, transfer: TransferPlan, { workload, batchTokens: wanted }: PlanOptions): { readonly work: PlanWork; readonly shown: Plan['work'] } {
   const lengthsFor = (tokens: number): number[] => namedWorkload(workload, { longestContext: LONGEST_CONTEXT, tokens, seed: 1 }).requests.map((request) => request.tokens);
-  const longest = (lengths: readonly number[]): number => lengths.reduce((most, length) => Math.max(most, length), 1);
   const sample = lengthsFor(SAMPLE_TOKENS);
   const batch = chooseBatch(setting, transfer, meanLength(sample), longest(sample), wanted);
-  const lengths = lengthsFor(setting.ranks * BATCHES * Math.max(batch.batchTokens, meanLength(sample)));
-  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  const wholeTokens = sum((WORKLOADS[workload] ?? []).map((source) => source.tokens));
+  const lengths = enoughRequests(lengthsFor, setting, Math.max(batch.batchTokens, meanLength(sample)), wholeTokens);
   return {
     work: { lengths, batchTokens: batch.batchTokens },
-    shown: { name: workload, requests: lengths.length, tokens, meanTokens: meanLength(lengths), longestTokens: longest(lengths), ...batch },
+    shown: { name: workload, requests: lengths.length, tokens: sum(lengths), meanTokens: meanLength(lengths), longestTokens: longest(lengths), ...batch },
   };
 }
 
@@ -73,13 +94,16 @@ function chooseWork(setting: PlanSetting, transfer: TransferPlan, { workload, ba
  */
 export function makePlan(setting: PlanSetting, options: PlanOptions): Plan {
   checkSetting(setting);
+  const { onPart = () => undefined } = options;
   const transfer = planTransfer(setting);
   const { work, shown } = chooseWork(setting, transfer, options);
   const batch = { tokens: Math.max(shown.batchTokens, shown.longestTokens), contextTokens: shown.longestTokens };
+  const strategies = planStrategies(setting, work, onPart);
+  const curves = options.crossOvers === false ? [] : planCurves(setting, shown.meanTokens, onPart);
+  onPart('cross-overs');
   return {
-    rates: ratesOf(setting), moeLayers: moeLayersOf(setting.config), transfer, usableBytes: usableBytes(setting), work: shown,
-    strategies: planStrategies(setting, work),
-    crossOvers: options.crossOvers === false ? {} : planCrossOvers(setting, work, BASELINES),
+    rates: ratesOf(setting), moeLayers: moeLayersOf(setting.config), transfer, usableBytes: usableBytes(setting), work: shown, strategies, curves,
+    crossOvers: planCrossOvers(setting, curves, shown.meanTokens),
     fewestDevices: {
       asAsked: fewestDevices(setting, 'asyncep', batch),
       offloaded: fewestDevices({ ...setting, offload: Math.max(1, setting.offload) }, 'asyncep', batch),

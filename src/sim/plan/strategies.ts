@@ -1,9 +1,10 @@
 /** What each strategy would do: fit or not, what it sends, and what the cost model predicts (src/sim/cost.ts). */
 import { InputError } from '../../errors.ts';
-import { layerExpertBytes, prefillFlops } from '../../model/flops.ts';
-import type { ModelConfig } from '../../model/types.ts';
-import { crossOvers, predictRun } from '../cost.ts';
+import { layerExpertBytes } from '../../model/flops.ts';
+import { requestFlops } from '../../serving/request-flops.ts';
+import { predictRun } from '../cost.ts';
 import { BASELINES, SIM_STRATEGIES, type RunShape, type SimStrategy } from '../run-shape.ts';
+import { cutFor } from './cut.ts';
 import { deviceMemory, fewestDevices, largestBatch, longestContext, totalBytes, usableBytes, type DeviceMemory, type PlannedBatch } from './memory.ts';
 import { ratesOf, type PlanSetting } from './setting.ts';
 import { layerTraffic, type Traffic } from './traffic.ts';
@@ -48,9 +49,9 @@ export interface Predicted {
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /** Why a strategy is out of the question on so many devices, whatever the memory. */
-function unsuited({ ranks, offload }: PlanSetting, strategy: SimStrategy): string | null {
+export function unsuited({ ranks, offload }: PlanSetting, strategy: SimStrategy): string | null {
   if (BASELINES.includes(strategy) && ranks === 1) return 'takes at least 2 devices';
-  if (offload > 0 && strategy !== 'asyncep' && strategy !== 'sync') return 'is planned with its experts on the device; asyncep and sync offload';
+  if (offload > 0 && strategy === 'resident') return 'keeps every expert on the device and has nothing to bring in';
   return null;
 }
 
@@ -75,15 +76,27 @@ export function runShape(setting: PlanSetting, { lengths, batchTokens }: PlanWor
   };
 }
 
-function predict(setting: PlanSetting, work: PlanWork, strategy: SimStrategy): Predicted {
+/** FLOPs of all sequences, as the engine computes them. */
+const flopsOf = (config: PlanSetting['config'], lengths: readonly number[]): number => {
+  const flops = requestFlops(config);
+  return lengths.reduce((sum, newTokens) => sum + flops({ newTokens, candidates: 1 }), 0);
+};
+
+/** By some layers that stand for all ({@link cutFor}): what they reach of the peak, all reach. */
+export function predict(setting: PlanSetting, work: PlanWork, strategy: SimStrategy): Predicted {
   const { config, ranks } = setting;
-  const { wallMs, ranks: devices } = predictRun({ ...runShape(setting, work), strategy });
-  const flops = work.lengths.reduce((sum, newTokens) => sum + prefillFlops(config, { newTokens, candidates: 1 }, { lastLayerShortcut: true }), 0);
+  const peak = ratesOf(setting).peakFlopsPerSecond * ranks;
+  const cut = cutFor(setting, strategy);
+  const { wallMs: cutMs, ranks: devices } = predictRun({ ...runShape({ ...setting, config: cut }, work), strategy });
+  const mfu = flopsOf(cut, work.lengths) / (cutMs / 1000) / peak;
+  const wallMs = (flopsOf(config, work.lengths) / mfu / peak) * 1000;
   const tokens = work.lengths.reduce((sum, length) => sum + length, 0);
   const mean = (key: 'exposedMs' | 'idleMs' | 'sentBytes'): number => devices.reduce((sum, device) => sum + device[key], 0) / ranks;
+  // Next to nothing travels for the last layer's few rows, or for the first layer, which is never gathered: one of the layers is not like the others.
+  const ofAllLayers = (config.numHiddenLayers - 1) / config.numHiddenLayers / Math.max(1, cut.numHiddenLayers - 1);
   return {
-    wallMs, tokensPerSecond: (tokens / wallMs) * 1000, mfu: flops / (wallMs / 1000) / (ratesOf(setting).peakFlopsPerSecond * ranks),
-    exposedMs: mean('exposedMs'), idleMs: mean('idleMs'), sentBytesPerLayer: (mean('sentBytes') / config.numHiddenLayers) * ((ranks * work.batchTokens) / tokens),
+    wallMs, tokensPerSecond: (tokens / wallMs) * 1000, mfu, exposedMs: (mean('exposedMs') / cutMs) * wallMs, idleMs: (mean('idleMs') / cutMs) * wallMs,
+    sentBytesPerLayer: mean('sentBytes') * ofAllLayers * ((ranks * work.batchTokens) / tokens),
   };
 }
 
@@ -102,7 +115,7 @@ export function planStrategy(setting: PlanSetting, work: PlanWork, strategy: Sim
     strategy, reason, memory, memoryBytes: memory === null ? null : totalBytes(memory),
     largestBatchTokens: limit(() => largestBatch(setting, strategy, contextTokens)),
     longestContextTokens: limit(() => longestContext(setting, strategy)),
-    fewestDevices: setting.offload > 0 && unsuited(setting, strategy) !== null ? null : fewestDevices(setting, strategy, batch),
+    fewestDevices: limit(() => fewestDevices(setting, strategy, batch)),
     traffic: layerTraffic(strategy, {
       ranks, tokens: ranks * work.batchTokens, hiddenSize: config.hiddenSize, topK: config.numExpertsPerTok, rowElementBytes: WIRE.rowElementBytes,
       layerBytes: layerExpertBytes(config, ratesOf(setting).weightBytes),
@@ -111,25 +124,10 @@ export function planStrategy(setting: PlanSetting, work: PlanWork, strategy: Sim
   };
 }
 
-export const planStrategies = (setting: PlanSetting, work: PlanWork): StrategyPlan[] => SIM_STRATEGIES.map((strategy) => planStrategy(setting, work, strategy));
-
-/** So many layers stand for all where only ratios of times count; the first of them, which is never gathered, counts for a little more then. */
-const CROSS_OVER_LAYERS = 8;
-
-/** The model's last layers: of DeepSeek's kind the first ones are dense. */
-function lastLayers(config: ModelConfig, layers: number): ModelConfig {
-  const from = Math.max(0, config.numHiddenLayers - layers);
-  const sliding = config.variant?.slidingWindow;
-  const variant = config.variant && { ...config.variant, ...(sliding && { slidingWindow: { ...sliding, layers: sliding.layers.slice(from) } }) };
-  return { ...config, numHiddenLayers: config.numHiddenLayers - from, layerIsMoe: config.layerIsMoe.slice(from), ...(variant && { variant }) };
-}
-
-/**
- * Tokens of a batch from which asyncep is predicted to be as fast as each baseline, whether or not these fit; null: not up to 128K.
- * Empty with one device, or with offload.
- */
-export function planCrossOvers(setting: PlanSetting, work: PlanWork, strategies: readonly SimStrategy[]): Partial<Record<SimStrategy, number | null>> {
-  if (setting.ranks === 1 || setting.offload > 0) return {};
-  const config = lastLayers(setting.config, CROSS_OVER_LAYERS);
-  return crossOvers({ ...runShape({ ...setting, config }, work), strategy: 'asyncep' }, strategies, meanLength(work.lengths));
+/** @param onPart told before each */
+export function planStrategies(setting: PlanSetting, work: PlanWork, onPart: (what: string) => void): StrategyPlan[] {
+  return SIM_STRATEGIES.map((strategy) => {
+    onPart(strategy);
+    return planStrategy(setting, work, strategy);
+  });
 }
