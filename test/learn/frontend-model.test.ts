@@ -49,12 +49,16 @@ describe('a run', () => {
     for (const scheduler of SCHEDULERS.filter(gathers)) {
       for (const patch of [{}, { load: 0.5 }, { thresholdRequests: 1 }, { hotShare: 0.9, engines: 2 }]) {
         const { passes, arrivals, scene: { threshold, schedulerOptions: { maxWaitMs } } } = runFrontend(settings({ scheduler, ...patch }));
-        for (const { saturated, reckonedFlops, lastFlops, requests, leftMs } of passes) {
-          if (saturated) expect(reckonedFlops - lastFlops).toBeLessThan(threshold * (1 + ROUNDING));
-          else expect(leftMs).toBeGreaterThanOrEqual(Math.min(arrivals.at(-1)?.arrivalMs as number, maxWaitMs + Math.min(...requests.map(({ arrivedMs }) => arrivedMs))) - ROUNDING);
-          expect(reckonedFlops >= threshold).toBe(saturated);
+        const [full, others] = [passes.filter(({ saturated }) => saturated), passes.filter(({ saturated }) => !saturated)];
+        expect(full.length).toBeGreaterThan(0);
+        for (const { reckonedFlops, lastFlops } of full) {
+          expect(reckonedFlops).toBeGreaterThanOrEqual(threshold);
+          expect(reckonedFlops - lastFlops).toBeLessThan(threshold * (1 + ROUNDING));
         }
-        expect(passes.filter(({ saturated }) => saturated).length).toBeGreaterThan(0);
+        for (const { reckonedFlops, requests, leftMs } of others) {
+          expect(reckonedFlops).toBeLessThan(threshold);
+          expect(leftMs).toBeGreaterThanOrEqual(Math.min(arrivals.at(-1)?.arrivalMs as number, maxWaitMs + Math.min(...requests.map(({ arrivedMs }) => arrivedMs))) - ROUNDING);
+        }
       }
     }
   });
@@ -81,7 +85,7 @@ describe('a run', () => {
     const spills = run.moments.flatMap((moment, index) => (isSpill(run, moment) ? [{ ...moment, index }] : []));
     expect(spills.length).toBeGreaterThan(0);
     for (const { matches, matched, loads } of spills) {
-      matches.forEach((match, engine) => match > matched && expect(loads[engine]).toBeGreaterThanOrEqual(run.scene.threshold * (1 - ROUNDING)));
+      expect(Math.min(...loads.filter((_, engine) => (matches[engine] as number) > matched))).toBeGreaterThanOrEqual(run.scene.threshold * (1 - ROUNDING));
     }
     const first = spills.find(({ matched }) => matched === 0) as Routed & { readonly index: number };
     const { prefix } = run.arrivals[first.request] as { readonly prefix: number };
@@ -141,13 +145,15 @@ describe('the view', () => {
 
   it.each(SCHEDULERS)('of %s has every request in one place, and loads as the scheduler has them', (scheduler: SchedulerKind) => {
     const run = runFrontend(settings({ scheduler, load: 5 }));
-    run.moments.forEach((moment, index) => {
+    for (const [index, moment] of run.moments.entries()) {
       const { queue, engines, arrived, answered } = viewAfter(run, index);
       const onEngines = engines.map((engine) => engine.queue.length + engine.filling.length + (engine.next?.requests.length ?? 0) + (engine.computing?.requests.length ?? 0));
       expect(queue.length + onEngines.reduce((sum, count) => sum + count, 0) + answered).toBe(arrived);
-      if (moment.kind === 'routed') expect(engines.map(({ filling }) => sumOf(filling))).toEqual(moment.loads.map((load) => expect.closeTo(load, -6) as number));
-      if (moment.kind === 'started') expect(engines[moment.pass.engine]?.next).toBe(moment.pass);
-    });
+      const loads = moment.kind === 'routed' ? moment.loads : [];
+      expect(engines.slice(0, loads.length).map(({ filling }) => sumOf(filling))).toEqual(loads.map((load) => expect.closeTo(load, -6) as number));
+      const started = moment.kind === 'started' ? [moment.pass] : [];
+      expect(started.map(({ engine }) => engines[engine]?.next)).toEqual(started);
+    }
     const { queue, engines, answered, passes } = viewAfter(run, run.moments.length);
     expect([queue.length, answered, passes]).toEqual([0, REQUESTS, run.passes]);
     for (const { cache, filling, next, computing } of engines) {
