@@ -12,6 +12,8 @@
  */
 import { hashWords } from '../sim/random.ts';
 import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
+import { EngineOrder } from './engine-order.ts';
+import { EngineSet } from './engine-set.ts';
 import type { EngineState } from './engine-state.ts';
 import type { Entry } from './filling-batch.ts';
 import { matchLimit, putIntoBatch, type Policy, type SchedulerState } from './policy.ts';
@@ -22,44 +24,64 @@ const AGING_TOKENS_PER_SECOND = 500;
 
 export class BaselinePolicy<R extends Routable> implements Policy<R> {
   readonly #state: SchedulerState<R>;
-  readonly #matched: Int32Array;
+  readonly #alive: EngineSet;
+  /** The same as a list; undefined when it has to be made anew. */
+  #aliveList: EngineState<R>[] | undefined;
+  /** Those that are alive, by waiting * 4 + running. */
+  readonly #byRequests: EngineOrder;
+  /** Those with room and a queue to form a batch of. */
+  readonly #forming: EngineSet;
+  /** Those with room and a batch. */
+  readonly #ready: EngineSet;
 
   constructor(state: SchedulerState<R>) {
+    const engines = state.engines.length;
     this.#state = state;
-    this.#matched = new Int32Array(state.engines.length);
+    [this.#alive, this.#forming, this.#ready] = [new EngineSet(engines), new EngineSet(engines), new EngineSet(engines)];
+    this.#byRequests = new EngineOrder(engines);
   }
 
   fill(): void {
     const { engines, queue, options: { onRoute } } = this.#state;
-    const alive = engines.filter((engine) => engine.alive);
-    if (alive.length > 0) {
+    if (!this.#alive.empty) {
       for (const entry of queue.takeAll()) {
-        const engine = this.#route(entry, alive);
+        const engine = this.#route(entry);
         engine.queue.add(entry);
+        this.changed(engine);
         onRoute?.(entry.request.id, engine.index, null);
       }
     }
-    for (const engine of alive) if (engine.hasRoom && engine.queue.length > 0) this.#form(engine);
+    for (let engine = this.#forming.next(0); engine >= 0; engine = this.#forming.next(engine + 1)) this.#form(engines[engine] as EngineState<R>);
   }
 
-  leaves(): boolean {
-    return true;
+  leaving(): EngineState<R>[] {
+    return this.#ready.members().map((engine) => this.#state.engines[engine] as EngineState<R>);
   }
 
-  leaveMs(): number {
+  nextLeaveMs(): number {
     return Infinity;
   }
 
-  #route({ request }: Entry<R>, alive: readonly EngineState<R>[]): EngineState<R> {
-    const { kind, seed } = this.#state.options;
-    if (kind === 'random') return alive[hashWords(seed, request.id) % alive.length] as EngineState<R>;
-    const score = ({ queue, running }: EngineState<R>): number => queue.length * 4 + running;
-    return alive.reduce((best, engine) => (score(engine) < score(best) ? engine : best));
+  changed({ index, alive, hasRoom, queue, filling, running }: EngineState<R>): void {
+    if (alive !== this.#alive.has(index)) this.#aliveList = undefined;
+    this.#alive.set(index, alive);
+    if (alive) this.#byRequests.set(index, queue.length * 4 + running);
+    else this.#byRequests.delete(index);
+    this.#forming.set(index, hasRoom && queue.length > 0);
+    this.#ready.set(index, hasRoom && !filling.empty);
+  }
+
+  #route({ request }: Entry<R>): EngineState<R> {
+    const { engines, options: { kind, seed } } = this.#state;
+    if (kind !== 'random') return engines[this.#byRequests.best] as EngineState<R>;
+    const alive = (this.#aliveList ??= engines.filter((engine) => engine.alive));
+    return alive[hashWords(seed, request.id) % alive.length] as EngineState<R>;
   }
 
   #form(engine: EngineState<R>): void {
     if (this.#state.options.kind === 'shortest-prefill-first') this.#formShortestFirst(engine);
     else while (engine.queue.head !== undefined && this.#take(engine, engine.queue.head)) engine.queue.shift();
+    this.changed(engine);
   }
 
   #formShortestFirst(engine: EngineState<R>): void {
@@ -78,8 +100,7 @@ export class BaselinePolicy<R extends Routable> implements Policy<R> {
   /** Puts a request into the engine's batch. @returns whether there was room */
   #take(engine: EngineState<R>, entry: Entry<R>): boolean {
     const { table } = this.#state;
-    table.match(entry.request.hashes, matchLimit(entry.request), 1 << engine.index, this.#matched);
-    const matched = this.#matched[engine.index] as number;
+    const matched = table.match(entry.request.hashes, matchLimit(entry.request), engine.index);
     const room = engine.filling.fits(entry.request, matched);
     if (room) putIntoBatch(this.#state, engine, entry, matched);
     return room;

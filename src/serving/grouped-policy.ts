@@ -15,6 +15,7 @@
  * exactly as by `prefix`.
  */
 import { BLOCK_TOKENS } from '../runtime/kernels/attention.ts';
+import { EngineSet } from './engine-set.ts';
 import type { EngineState } from './engine-state.ts';
 import { matchLimit, putIntoBatch, type SchedulerState } from './policy.ts';
 import { PrefixPolicy } from './prefix-policy.ts';
@@ -26,22 +27,38 @@ export const CLAIM_BATCHES = 8;
 
 export class GroupedPolicy<R extends Routable> extends PrefixPolicy<R> {
   readonly #index = new SiblingIndex<R>();
+  /** Engines with a claim. */
+  readonly #claiming: EngineSet;
+  /** Those of them that can take from it. */
+  readonly #taking: EngineSet;
+  /** Engines without a batch under way that take the head of the queue. */
+  readonly #idle: EngineSet;
 
   constructor(state: SchedulerState<R>) {
     super(state);
+    const engines = state.engines.length;
+    [this.#claiming, this.#taking, this.#idle] = [new EngineSet(engines), new EngineSet(engines), new EngineSet(engines)];
     state.queue.watch(this.#index);
   }
 
   override fill(): void {
     const { engines, queue } = this.state;
     for (;;) {
-      for (const engine of engines) if (engine.hasRoom) this.#fillFromClaim(engine);
-      if (queue.length === 0) this.#giveClaimsBack();
+      for (let engine = this.#taking.next(0); engine >= 0; engine = this.#taking.next(engine + 1)) this.#fillFromClaim(engines[engine] as EngineState<R>);
+      if (queue.length === 0 && !this.#idle.empty) this.#giveClaimsBack();
       const head = queue.head?.request;
       const engine = this.giveHead();
       if (head === undefined || engine === undefined) return;
       this.#claimSiblings(engine, head);
     }
+  }
+
+  override changed(engine: EngineState<R>): void {
+    super.changed(engine);
+    const claiming = engine.queue.length > 0;
+    this.#claiming.set(engine.index, claiming);
+    this.#taking.set(engine.index, claiming && engine.hasRoom && !this.isClosed(engine));
+    this.#idle.set(engine.index, engine.underWay.size === 0 && this.isOpen(engine));
   }
 
   protected override isOpen(engine: EngineState<R>): boolean {
@@ -59,26 +76,26 @@ export class GroupedPolicy<R extends Routable> extends PrefixPolicy<R> {
       flops -= entry.request.flops(depth * BLOCK_TOKENS);
       tokens -= entry.request.tokens - depth * BLOCK_TOKENS;
     }
+    this.changed(engine);
   }
 
   #fillFromClaim(engine: EngineState<R>): void {
     const { filling, queue } = engine;
-    for (let entry = queue.head; entry !== undefined && super.isOpen(engine); entry = queue.head) {
+    for (let entry = queue.head; entry !== undefined && !this.isClosed(engine); entry = queue.head) {
       const { request } = entry;
-      this.state.table.match(request.hashes, matchLimit(request), 1 << engine.index, this.matched);
-      const matched = this.matched[engine.index] as number;
-      if (!filling.fits(request, matched)) {
-        filling.full = true;
-        return;
-      }
-      queue.shift();
-      putIntoBatch(this.state, engine, entry, matched);
+      const matched = this.state.table.match(request.hashes, matchLimit(request), engine.index);
+      if (filling.fits(request, matched)) {
+        queue.shift();
+        putIntoBatch(this.state, engine, entry, matched);
+      } else filling.full = true;
     }
+    this.changed(engine);
   }
 
   #giveClaimsBack(): void {
     const { engines, queue } = this.state;
-    const idle = engines.some((engine) => this.isOpen(engine) && engine.underWay.size === 0);
-    if (idle) queue.insert(engines.flatMap((engine) => engine.queue.takeAll()));
+    const claiming = this.#claiming.members().map((engine) => engines[engine] as EngineState<R>);
+    queue.insert(claiming.flatMap((engine) => engine.queue.takeAll()));
+    for (const engine of claiming) this.changed(engine);
   }
 }

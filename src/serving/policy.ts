@@ -17,10 +17,12 @@ export interface SchedulerState<R extends Routable> {
 export interface Policy<R extends Routable> {
   /** Gives engines what waits, as far as they take it. */
   fill(): void;
-  /** Whether an engine's batch, which is not empty, leaves now if the engine has room. */
-  leaves(engine: EngineState<R>, nowMs: number, drain: boolean): boolean;
-  /** When it leaves if nothing else happens. */
-  leaveMs(engine: EngineState<R>): number;
+  /** Engines with room whose batch, which is not empty, leaves now; in order. */
+  leaving(nowMs: number, drain: boolean): EngineState<R>[];
+  /** When the first of those with room leaves if nothing else happens; Infinity when none does. */
+  nextLeaveMs(): number;
+  /** To be told of every engine that was changed by others: its batch, its queue, its batches under way, or whether it is alive. */
+  changed(engine: EngineState<R>): void;
 }
 
 /** Leading blocks of a prompt that may match. */

@@ -8,32 +8,69 @@
  * the request. If none has room, one batch must make some: the best engine's of those where it can leave at once. The request waits for that, and
  * what is behind it waits as well, so that no request is overtaken for ever.
  */
+import { EngineOrder } from './engine-order.ts';
+import { EngineSet } from './engine-set.ts';
 import type { EngineState } from './engine-state.ts';
 import { matchLimit, putIntoBatch, type Policy, type SchedulerState } from './policy.ts';
-import { lowestBit } from './prefix-table.ts';
 import type { Routable } from './scheduling.ts';
 
+/**
+ * What a decision asks of all engines is kept in sets and orders, one engine at a time as it changes: a decision costs the same for 8 and for 4,096, but
+ * for the logarithm.
+ */
 export class PrefixPolicy<R extends Routable> implements Policy<R> {
   protected readonly state: SchedulerState<R>;
-  /** Blocks of the request in hand that match, by engine. */
-  protected readonly matched: Int32Array;
+  /** Those that take the head of the queue. */
+  readonly #open: EngineSet;
+  /** The same by load, and by batches under way. */
+  readonly #byLoad: EngineOrder;
+  /** Those with room and a batch, by the arrival of its oldest request. */
+  readonly #byOldest: EngineOrder;
+  /** Those of them that are saturated or full. */
+  readonly #closed: EngineSet;
+  /** Those of them whose batch leaves in the next round: with T = 0 the idle ones, too. */
+  readonly #eager: EngineSet;
+  /** Those with the longest match for the request in hand. */
+  readonly #found: EngineSet;
+  /** Blocks of it that match on the engine that was chosen. */
+  #matched = 0;
 
   constructor(state: SchedulerState<R>) {
+    const engines = state.engines.length;
     this.state = state;
-    this.matched = new Int32Array(state.engines.length);
+    [this.#open, this.#closed, this.#eager, this.#found] = [new EngineSet(engines), new EngineSet(engines), new EngineSet(engines), new EngineSet(engines)];
+    [this.#byLoad, this.#byOldest] = [new EngineOrder(engines), new EngineOrder(engines)];
   }
 
   fill(): void {
     while (this.giveHead() !== undefined);
   }
 
-  leaves(engine: EngineState<R>, nowMs: number, drain: boolean): boolean {
-    const idle = engine.underWay.size === 0;
-    return drain || this.#isClosed(engine) || nowMs >= this.leaveMs(engine) || (this.state.options.threshold === 0 && idle);
+  leaving(nowMs: number, drain: boolean): EngineState<R>[] {
+    const { engines, options: { maxWaitMs } } = this.state;
+    const leaving = new EngineSet(engines.length);
+    this.#byOldest.collect((oldestMs) => drain || nowMs >= oldestMs + maxWaitMs, leaving);
+    for (let engine = this.#eager.next(0); engine >= 0; engine = this.#eager.next(engine + 1)) leaving.set(engine, true);
+    return leaving.members().map((engine) => engines[engine] as EngineState<R>);
   }
 
-  leaveMs({ filling }: EngineState<R>): number {
-    return filling.oldestMs + this.state.options.maxWaitMs;
+  nextLeaveMs(): number {
+    const { best } = this.#byOldest;
+    return best < 0 ? Infinity : this.#byOldest.firstOf(best) + this.state.options.maxWaitMs;
+  }
+
+  changed(engine: EngineState<R>): void {
+    const { index, filling, underWay, hasRoom } = engine;
+    const open = this.isOpen(engine);
+    const ready = hasRoom && !filling.empty;
+    const closed = ready && this.isClosed(engine);
+    this.#open.set(index, open);
+    if (open) this.#byLoad.set(index, filling.flops, underWay.size);
+    else this.#byLoad.delete(index);
+    if (ready) this.#byOldest.set(index, filling.oldestMs);
+    else this.#byOldest.delete(index);
+    this.#closed.set(index, closed);
+    this.#eager.set(index, closed || (ready && this.state.options.threshold === 0 && underWay.size === 0));
   }
 
   /** Gives the head of the queue to an engine. @returns which; undefined when there is none, or nobody takes it now */
@@ -43,58 +80,60 @@ export class PrefixPolicy<R extends Routable> implements Policy<R> {
     const engine = entry === undefined ? undefined : this.#choose(entry.request);
     if (entry === undefined || engine === undefined) return undefined;
     queue.shift();
-    putIntoBatch(this.state, engine, entry, this.matched[engine.index] as number);
+    putIntoBatch(this.state, engine, entry, this.#matched);
+    this.changed(engine);
     return engine;
   }
 
+  /** Whether an engine takes the head of the queue. */
   protected isOpen(engine: EngineState<R>): boolean {
-    return engine.alive && !this.#isClosed(engine);
+    return engine.alive && !this.isClosed(engine);
   }
 
-  #isClosed({ filling }: EngineState<R>): boolean {
+  /** Whether a batch takes no more. */
+  protected isClosed({ filling }: EngineState<R>): boolean {
     const { threshold } = this.state.options;
     return filling.full || (threshold > 0 && filling.flops >= threshold);
   }
 
+  /** Has an engine's batch take no more. */
+  protected close(engine: EngineState<R>): void {
+    engine.filling.full = true;
+    this.changed(engine);
+  }
+
   #choose(request: R): EngineState<R> | undefined {
     const { engines, table } = this.state;
-    let open = 0;
-    for (const engine of engines) if (this.isOpen(engine)) open |= 1 << engine.index;
-    if (open === 0) return undefined;
-    table.match(request.hashes, matchLimit(request), open, this.matched);
-    const refusing: EngineState<R>[] = [];
-    for (; open !== 0; open &= ~(1 << (refusing.at(-1) as EngineState<R>).index)) {
-      const best = this.#best(open);
-      if (best.filling.fits(request, this.matched[best.index] as number)) {
-        for (const { filling } of refusing) filling.full = true;
-        return best;
-      }
-      refusing.push(best);
-    }
-    this.#makeRoom(refusing);
-    return undefined;
+    const least = this.#byLoad.best;
+    if (least < 0) return undefined;
+    this.#matched = table.longest(request.hashes, matchLimit(request), this.#open, this.#found);
+    const best = engines[this.#matched === 0 ? least : this.#byLoad.bestIn(this.#found)] as EngineState<R>;
+    return best.filling.fits(request, this.#matched) ? best : this.#chooseWithRoom(request);
   }
 
-  #best(open: number): EngineState<R> {
-    const engines = this.state.engines;
-    let best = engines[lowestBit(open)] as EngineState<R>;
-    for (let rest = open & (open - 1); rest !== 0; rest &= rest - 1) {
-      const other = engines[lowestBit(rest)] as EngineState<R>;
-      if (this.#isBetter(other, best)) best = other;
+  /** The best one has no room: the best of those with room, if any, and who is better than that is full. Asks every open engine. */
+  #chooseWithRoom(request: R): EngineState<R> | undefined {
+    const { engines, table } = this.state;
+    const matched = new Map<EngineState<R>, number>();
+    for (const index of this.#open.members()) matched.set(engines[index] as EngineState<R>, table.match(request.hashes, matchLimit(request), index));
+    const isBetter = (one: EngineState<R>, other: EngineState<R> | undefined): boolean => {
+      if (other === undefined) return true;
+      const more = (matched.get(one) as number) - (matched.get(other) as number);
+      return more > 0 || (more === 0 && this.#byLoad.isBefore(one.index, other.index));
+    };
+    let taker: EngineState<R> | undefined;
+    for (const [engine, blocks] of matched) if (isBetter(engine, taker) && engine.filling.fits(request, blocks)) taker = engine;
+    if (taker === undefined) {
+      this.#makeRoom([...matched.keys()].filter(({ hasRoom }) => hasRoom).reduce<EngineState<R> | undefined>((best, engine) => (isBetter(engine, best) ? engine : best), undefined));
+      return undefined;
     }
-    return best;
-  }
-
-  #isBetter(other: EngineState<R>, best: EngineState<R>): boolean {
-    const more = (this.matched[other.index] as number) - (this.matched[best.index] as number);
-    const less = other.filling.flops - best.filling.flops;
-    return more > 0 || (more === 0 && (less < 0 || (less === 0 && other.underWay.size < best.underWay.size)));
+    for (const engine of matched.keys()) if (engine !== taker && isBetter(engine, taker)) this.close(engine);
+    this.#matched = matched.get(taker) as number;
+    return taker;
   }
 
   /** Has one batch leave, unless one leaves anyway. */
-  #makeRoom(refusing: readonly EngineState<R>[]): void {
-    const leaving = this.state.engines.some((engine) => engine.hasRoom && this.#isClosed(engine));
-    const first = leaving ? undefined : refusing.find(({ hasRoom }) => hasRoom);
-    if (first !== undefined) first.filling.full = true;
+  #makeRoom(best: EngineState<R> | undefined): void {
+    if (best !== undefined && this.#closed.empty) this.close(best);
   }
 }

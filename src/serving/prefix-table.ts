@@ -3,33 +3,29 @@
  * true by the engine's cache events, and the *pending* table P_i of blocks promised by requests that were routed and have not been answered.
  *
  * One hash table serves all engines, so that one probe a block tells which of them have it: open addressing with linear probing in one
- * buffer, 16 bytes a slot (hash + 1 as f64, bit mask of engines that committed it, bit mask of engines where it is pending), so that a probe is
- * one cache line. The key 0 is a free slot; deleting shifts what follows back, so there are no tombstones. A decision touches hundreds of slots far
- * apart: its time is that of cache misses, which overlap only while the loops are short.
+ * buffer, 16 bytes a slot (hash + 1 as f64, the set of engines that committed it, the set of those where it is pending), so that a probe is
+ * one cache line. What the word of a set means, a subclass knows; 0 is the empty set. The key 0 is a free slot; deleting shifts what follows back, so
+ * there are no tombstones. A decision touches hundreds of slots far apart: its time is that of cache misses, which overlap only while the loops are short.
  */
 import { hashSlot } from '../engine/prefix/hash-slot.ts';
-
-/** Engines are bits of a 32-bit word. */
-export const MAX_ENGINES = 32;
+import type { EngineSet } from './engine-set.ts';
 
 const SLOT_WORDS = 4;
+/** Words of a slot: who committed the block, and where it is pending. */
 const COMMITTED = 2;
 const PENDING = 3;
-const MASKS = [COMMITTED, PENDING] as const;
-type Mask = (typeof MASKS)[number];
+const SETS = [COMMITTED, PENDING] as const;
+type SetWord = (typeof SETS)[number];
 const FIRST_SLOTS = 1024;
 /** A table for more blocks than this grows when they come. */
 const MAX_FIRST_SLOTS = 2 ** 22;
 /** Of the slots that are used; beyond it runs of linear probing grow long. */
 const MAX_LOAD = 0.6;
 
-/** Index of the lowest bit of a mask that is not 0. */
-export const lowestBit = (mask: number): number => 31 - Math.clz32(mask & -mask);
-
-export class PrefixTable {
+export abstract class PrefixTable {
   #keys!: Float64Array;
   /** The same bytes. */
-  #words!: Uint32Array;
+  #words!: Int32Array;
   #last!: number;
   /** Of a 32-bit hash; what is left are the bits that name a slot. */
   #shift!: number;
@@ -39,7 +35,10 @@ export class PrefixTable {
   /** Promises of a block beyond an engine's first. They are few: mostly a prompt's last blocks, which must be computed again. */
   readonly #extraPromises: Map<number, number>[];
 
-  /** @param blocks expected in all caches together; more are taken, too */
+  /**
+   * @param engines numbered from 0
+   * @param blocks expected in all caches together; more are taken, too
+   */
   constructor(engines: number, blocks: number) {
     this.#committed = new Uint32Array(engines);
     this.#pending = new Uint32Array(engines);
@@ -64,29 +63,35 @@ export class PrefixTable {
   }
 
   /**
-   * Leading blocks of a prompt that each engine has or will have.
+   * Who of some engines has, or will have, most leading blocks of a prompt.
    * @param limit blocks that may match at most
-   * @param engines bit mask of those that are asked about
-   * @param matched where their numbers are put, by engine
+   * @param among who is asked about
+   * @param found becomes the engines with the longest match: all that were asked about when nobody has the first block
+   * @returns blocks of that match
    */
-  match(hashes: Float64Array, limit: number, engines: number, matched: Int32Array): void {
-    const words = this.#words;
-    let left = engines;
+  abstract longest(hashes: Float64Array, limit: number, among: EngineSet, found: EngineSet): number;
+
+  /** Whether an engine is in a set. */
+  protected abstract has(set: number, engine: number): boolean;
+  /** The set with an engine that was not in it. */
+  protected abstract with(set: number, engine: number): number;
+  /** The set without an engine that was in it; 0 when it was the last. */
+  protected abstract without(set: number, engine: number): number;
+
+  /** Leading blocks of a prompt that one engine has or will have, `limit` at most. */
+  match(hashes: Float64Array, limit: number, engine: number): number {
     let block = 0;
-    for (; block < limit && left !== 0; block++) {
-      const at = this.#slot(hashes[block] as number) * SLOT_WORDS;
-      const there = ((words[at + COMMITTED] as number) | (words[at + PENDING] as number)) & left;
-      for (let gone = left & ~there; gone !== 0; gone &= gone - 1) matched[lowestBit(gone)] = block;
-      left = there;
+    for (; block < limit; block++) {
+      const at = this.find(hashes[block] as number);
+      if (!this.has(this.committedAt(at), engine) && !this.has(this.pendingAt(at), engine)) break;
     }
-    for (; left !== 0; left &= left - 1) matched[lowestBit(left)] = block;
+    return block;
   }
 
   /** Leading blocks of a prompt that are resident on one engine, `limit` at most. */
   matchCommitted(hashes: Float64Array, limit: number, engine: number): number {
-    const words = this.#words;
     let block = 0;
-    while (block < limit && ((words[this.#slot(hashes[block] as number) * SLOT_WORDS + COMMITTED] as number) >>> engine) & 1) block++;
+    while (block < limit && this.has(this.committedAt(this.find(hashes[block] as number)), engine)) block++;
     return block;
   }
 
@@ -97,7 +102,7 @@ export class PrefixTable {
     let added = 0;
     for (let block = from; block < hashes.length; block++) {
       const hash = hashes[block] as number;
-      if (this.#set(hash, PENDING, 1 << engine)) added++;
+      if (this.#set(hash, PENDING, engine)) added++;
       else extra.set(hash, (extra.get(hash) ?? 0) + 1);
     }
     (this.#pending[engine] as number) += added;
@@ -112,18 +117,18 @@ export class PrefixTable {
       const more = extra.size === 0 ? undefined : extra.get(hash);
       if (more === 1) extra.delete(hash);
       else if (more !== undefined) extra.set(hash, more - 1);
-      else if (this.#unset(hash, PENDING, 1 << engine)) removed++;
+      else if (this.#unset(hash, PENDING, engine)) removed++;
     }
     (this.#pending[engine] as number) -= removed;
   }
 
   commit(engine: number, hashes: Float64Array): void {
     this.#reserve(hashes.length);
-    for (const hash of hashes) if (this.#set(hash, COMMITTED, 1 << engine)) (this.#committed[engine] as number)++;
+    for (const hash of hashes) if (this.#set(hash, COMMITTED, engine)) (this.#committed[engine] as number)++;
   }
 
   evict(engine: number, hashes: Float64Array): void {
-    for (const hash of hashes) if (this.#unset(hash, COMMITTED, 1 << engine)) (this.#committed[engine] as number)--;
+    for (const hash of hashes) if (this.#unset(hash, COMMITTED, engine)) (this.#committed[engine] as number)--;
   }
 
   /** Forgets everything about an engine. Walks the whole table: for engines that are lost. */
@@ -132,15 +137,31 @@ export class PrefixTable {
     this.#pending[engine] = 0;
     this.#extraPromises[engine]?.clear();
     for (let at = 0; at < this.#words.length; at += SLOT_WORDS) {
-      for (const mask of MASKS) (this.#words[at + mask] as number) &= ~(1 << engine);
+      for (const word of SETS) {
+        const set = this.#words[at + word] as number;
+        if (this.has(set, engine)) this.#words[at + word] = this.without(set, engine);
+      }
     }
     this.#rebuild(this.#last + 1);
+  }
+
+  /** Where in the table a hash is, or would be: for {@link committedAt} and {@link pendingAt}. */
+  protected find(hash: number): number {
+    return this.#slot(hash) * SLOT_WORDS;
+  }
+
+  protected committedAt(at: number): number {
+    return this.#words[at + COMMITTED] as number;
+  }
+
+  protected pendingAt(at: number): number {
+    return this.#words[at + PENDING] as number;
   }
 
   #allocate(slots: number): void {
     const buffer = new ArrayBuffer(slots * SLOT_WORDS * 4);
     this.#keys = new Float64Array(buffer);
-    this.#words = new Uint32Array(buffer);
+    this.#words = new Int32Array(buffer);
     this.#last = slots - 1;
     this.#shift = Math.clz32(slots) + 1;
     this.#used = 0;
@@ -154,24 +175,25 @@ export class PrefixTable {
     return slot;
   }
 
-  /** @returns whether the bit was not set before */
-  #set(hash: number, mask: Mask, bit: number): boolean {
+  /** @returns whether the engine was not there before */
+  #set(hash: number, word: SetWord, engine: number): boolean {
     const slot = this.#slot(hash);
-    const at = slot * SLOT_WORDS + mask;
+    const at = slot * SLOT_WORDS + word;
     const before = this.#words[at] as number;
-    if ((before & bit) !== 0) return false;
-    this.#words[at] = before | bit;
+    if (this.has(before, engine)) return false;
+    this.#words[at] = this.with(before, engine);
     if (this.#keys[slot * 2] === 0) this.#used++;
     this.#keys[slot * 2] = hash + 1;
     return true;
   }
 
-  /** @returns whether the bit was set before */
-  #unset(hash: number, mask: Mask, bit: number): boolean {
+  /** @returns whether the engine was there before */
+  #unset(hash: number, word: SetWord, engine: number): boolean {
     const slot = this.#slot(hash);
     const at = slot * SLOT_WORDS;
-    if (((this.#words[at + mask] as number) & bit) === 0) return false;
-    (this.#words[at + mask] as number) &= ~bit;
+    const before = this.#words[at + word] as number;
+    if (!this.has(before, engine)) return false;
+    this.#words[at + word] = this.without(before, engine);
     if (((this.#words[at + COMMITTED] as number) | (this.#words[at + PENDING] as number)) === 0) this.#free(slot);
     return true;
   }
@@ -184,11 +206,11 @@ export class PrefixTable {
       const home = hashSlot((keys[slot * 2] as number) - 1) >>> this.#shift;
       if (((slot - home) & last) < ((slot - gap) & last)) continue;
       keys[gap * 2] = keys[slot * 2] as number;
-      for (const mask of MASKS) words[gap * SLOT_WORDS + mask] = words[slot * SLOT_WORDS + mask] as number;
+      for (const word of SETS) words[gap * SLOT_WORDS + word] = words[slot * SLOT_WORDS + word] as number;
       gap = slot;
     }
     keys[gap * 2] = 0;
-    for (const mask of MASKS) words[gap * SLOT_WORDS + mask] = 0;
+    for (const word of SETS) words[gap * SLOT_WORDS + word] = 0;
   }
 
   /** Makes room for more. */
@@ -201,10 +223,12 @@ export class PrefixTable {
     const [keys, words] = [this.#keys, this.#words];
     this.#allocate(slots);
     for (let from = 0; from * 2 < keys.length; from++) {
-      const masks = MASKS.map((mask) => words[from * SLOT_WORDS + mask] as number);
-      if (masks.every((mask) => mask === 0)) continue;
-      const hash = (keys[from * 2] as number) - 1;
-      MASKS.forEach((mask, i) => this.#set(hash, mask, masks[i] as number));
+      const sets = SETS.map((word) => words[from * SLOT_WORDS + word] as number);
+      if (sets.every((set) => set === 0)) continue;
+      const slot = this.#slot((keys[from * 2] as number) - 1);
+      this.#keys[slot * 2] = keys[from * 2] as number;
+      SETS.forEach((word, i) => (this.#words[slot * SLOT_WORDS + word] = sets[i] as number));
+      this.#used++;
     }
   }
 }

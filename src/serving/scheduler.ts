@@ -4,11 +4,12 @@ import { BaselinePolicy } from './baseline-policy.ts';
 import { EngineState } from './engine-state.ts';
 import type { Entry } from './filling-batch.ts';
 import { GroupedPolicy } from './grouped-policy.ts';
+import { MASK_ENGINES, MaskTable } from './mask-table.ts';
 import type { Policy, SchedulerState } from './policy.ts';
 import { PrefixPolicy } from './prefix-policy.ts';
-import { MAX_ENGINES, PrefixTable } from './prefix-table.ts';
 import { RequestQueue } from './request-queue.ts';
-import type { EngineLoad, Routable, ScheduledBatch, Scheduler, SchedulerOptions } from './scheduling.ts';
+import { MAX_ENGINES, type EngineLoad, type Routable, type ScheduledBatch, type Scheduler, type SchedulerOptions } from './scheduling.ts';
+import { WideTable } from './wide-table.ts';
 
 function policyOf<R extends Routable>(state: SchedulerState<R>): Policy<R> {
   const { kind } = state.options;
@@ -25,13 +26,16 @@ class RoundScheduler<R extends Routable> implements Scheduler<R> {
   #nextPlace = 0;
 
   constructor(options: SchedulerOptions) {
+    const { engines, cacheBlocks } = options;
+    const Table = engines <= MASK_ENGINES ? MaskTable : WideTable;
     this.#state = {
       options,
-      engines: Array.from({ length: options.engines }, (_, index) => new EngineState<R>(index, options)),
-      table: new PrefixTable(options.engines, options.engines * options.cacheBlocks),
+      engines: Array.from({ length: engines }, (_, index) => new EngineState<R>(index, options)),
+      table: new Table(engines, engines * cacheBlocks),
       queue: new RequestQueue(),
     };
     this.#policy = policyOf(this.#state);
+    for (const engine of this.#state.engines) this.#policy.changed(engine);
   }
 
   get waiting(): number {
@@ -52,50 +56,59 @@ class RoundScheduler<R extends Routable> implements Scheduler<R> {
     if (entry === undefined) return false;
     this.#waiting.delete(id);
     const { queue, engines } = this.#state;
-    if (!queue.remove(entry) && !engines.some((engine) => engine.queue.remove(entry))) this.#undoBatch(entry);
+    if (queue.remove(entry)) return true;
+    const engine = engines.find((other) => other.queue.remove(entry)) ?? this.#undoBatch(entry);
+    this.#policy.changed(engine);
     return true;
   }
 
   round(nowMs: number, drain = false): ScheduledBatch<R>[] {
-    const { engines, options } = this.#state;
     const batches: ScheduledBatch<R>[] = [];
     for (let before = -1; before < batches.length; ) {
       before = batches.length;
       this.#policy.fill();
-      for (const engine of engines) {
-        if (!engine.hasRoom || engine.filling.empty || !this.#policy.leaves(engine, nowMs, drain)) continue;
-        batches.push(engine.leave(options.threshold));
+      for (const engine of this.#policy.leaving(nowMs, drain)) {
+        const batch = engine.leave(this.#state.options.threshold);
+        for (const { id } of batch.requests) this.#waiting.delete(id);
+        this.#policy.changed(engine);
+        batches.push(batch);
       }
-      for (const { requests } of batches.slice(before)) for (const { id } of requests) this.#waiting.delete(id);
     }
     return batches;
   }
 
   nextLeaveMs(): number {
-    const ready = this.#state.engines.filter(({ hasRoom, filling }) => hasRoom && !filling.empty);
-    return Math.min(...ready.map((engine) => this.#policy.leaveMs(engine)));
+    return this.#policy.nextLeaveMs();
   }
 
   finished(batch: ScheduledBatch<R>, events?: CacheEvents): void {
     const { table, options } = this.#state;
-    const entries = this.#engine(batch.engine).answered(batch);
+    const engine = this.#engine(batch.engine);
+    const entries = engine.answered(batch);
     if (entries === undefined) return;
+    // What came is mostly what was promised: its place in the table stays when it is committed first.
+    if (events !== undefined) {
+      const { materialised, evicted } = events;
+      table.commit(batch.engine, materialised);
+      table.evict(batch.engine, evicted);
+      for (let i = materialised.length; i > 0 && table.committedBlocks(batch.engine) > options.cacheBlocks; i--) table.evict(batch.engine, materialised.subarray(i - 1, i));
+    }
     for (const { request, matched } of entries) table.release(batch.engine, request.hashes, matched);
-    if (events === undefined) return;
-    const { materialised, evicted } = events;
-    table.commit(batch.engine, materialised);
-    table.evict(batch.engine, evicted);
-    for (let i = materialised.length; i > 0 && table.committedBlocks(batch.engine) > options.cacheBlocks; i--) table.evict(batch.engine, materialised.subarray(i - 1, i));
+    this.#policy.changed(engine);
   }
 
-  lost(engine: number): void {
-    if (!this.#engine(engine).alive) return;
-    this.#state.queue.insert(this.#engine(engine).lose());
-    this.#state.table.clear(engine);
+  lost(index: number): void {
+    const engine = this.#engine(index);
+    if (!engine.alive) return;
+    this.#state.queue.insert(engine.lose());
+    this.#state.table.clear(index);
+    this.#policy.changed(engine);
   }
 
-  ready(engine: number): void {
-    this.#engine(engine).alive = true;
+  ready(index: number): void {
+    const engine = this.#engine(index);
+    engine.alive = true;
+    this.#policy.changed(engine);
   }
 
   load(engine: number): EngineLoad {
@@ -117,13 +130,14 @@ class RoundScheduler<R extends Routable> implements Scheduler<R> {
     return entry;
   }
 
-  /** Takes a request out of a batch that has not left. The others may have counted on its blocks, so they are routed anew. */
-  #undoBatch(entry: Entry<R>): void {
+  /** Takes a request out of a batch that has not left. The others may have counted on its blocks, so they are routed anew. @returns whose batch it was */
+  #undoBatch(entry: Entry<R>): EngineState<R> {
     const { engines, table, queue } = this.#state;
     const engine = engines.find(({ filling }) => filling.entries.includes(entry)) as EngineState<R>;
     const entries = engine.filling.take();
     for (const { request, matched } of entries) table.release(engine.index, request.hashes, matched);
     queue.insert(entries.filter((other) => other !== entry));
+    return engine;
   }
 
   #engine(index: number): EngineState<R> {

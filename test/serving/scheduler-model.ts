@@ -22,9 +22,10 @@ const happening: fc.Arbitrary<Happening> = fc.oneof(
 );
 export const histories: fc.Arbitrary<Happening[]> = fc.array(happening, { minLength: 5, maxLength: 60, size: 'max' });
 
-export const settings = (kinds: readonly SchedulerKind[]): fc.Arbitrary<SchedulerOptions> =>
+/** @param engines how many; few, so that everything meets everything, when not given */
+export const settings = (kinds: readonly SchedulerKind[], engines = fc.integer({ min: 1, max: 5 })): fc.Arbitrary<SchedulerOptions> =>
   fc.record({
-    kind: fc.constantFrom(...kinds), engines: fc.integer({ min: 1, max: 5 }), threshold: fc.constantFrom(0, 1, 3e8, 1e9, Infinity), batchTokens: fc.constantFrom(64, 300, 1e4),
+    kind: fc.constantFrom(...kinds), engines, threshold: fc.constantFrom(0, 1, 3e8, 1e9, Infinity), batchTokens: fc.constantFrom(64, 300, 1e4),
     batchBlocks: fc.constantFrom(5, 20, 1000), maxWaitMs: fc.constantFrom(0, 20, 50), cacheBlocks: fc.constantFrom(0, 10, 200), seed: fc.nat(5),
   });
 

@@ -14,10 +14,14 @@ const state = (scheduler: Scheduler<Routable>, engines: number): unknown =>
 const engineNumbers = (engines: number): number[] => Array.from({ length: engines }, (_, i) => i);
 
 describe('a scheduler, whatever happens to it', () => {
-  for (const kind of SCHEDULERS) {
-    it(`${kind}: decides as the naive reference does`, () => {
+  const FLEETS = [
+    { name: 'few engines', engines: fc.integer({ min: 1, max: 5 }), runs: 150 },
+    { name: 'more engines than a word has bits', engines: fc.integer({ min: 33, max: 70 }), runs: 40 },
+  ];
+  describe.each(FLEETS)('on $name', ({ engines, runs }) => {
+    it.each(SCHEDULERS)('%s: decides as the naive reference does', (kind) => {
       fc.assert(
-        fc.property(settings([kind]), histories, (options, events) => {
+        fc.property(settings([kind], engines), histories, (options, events) => {
           const scheduler = createScheduler<Routable>(options);
           const reference = new ReferenceScheduler(options);
           const [ours, theirs] = [new History(options, scheduler), new History(options, reference)];
@@ -25,10 +29,10 @@ describe('a scheduler, whatever happens to it', () => {
             expect([ours.run(event).map(told), state(scheduler, options.engines)]).toEqual([theirs.run(event).map(told), state(reference, options.engines)]);
           }
         }),
-        RUNS,
+        { numRuns: runs },
       );
     });
-  }
+  });
 
   it('has every request that was added be under way, be answered, be withdrawn or wait, one of these at a time, and leave in the end', () => {
     fc.assert(

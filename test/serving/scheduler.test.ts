@@ -186,8 +186,8 @@ describe('what goes wrong', () => {
     expect(scheduler.withdraw(1)).toBe(false);
   });
 
-  it('refuses more engines than it has bits for, and limits that are no numbers', () => {
-    expect(() => make('prefix', { engines: 33 })).toThrow(new InputError('scheduler', 'engines', '33; expected 1 to 32'));
+  it('refuses more engines than the table has bits for, and limits that are no numbers', () => {
+    expect(() => make('prefix', { engines: 4097 })).toThrow(new InputError('scheduler', 'engines', '4097; expected 1 to 4096'));
     expect(() => make('random', { batchTokens: NaN })).toThrow(new InputError('scheduler', 'batchTokens', 'NaN; expected a number that is not negative'));
   });
 
