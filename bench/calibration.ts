@@ -23,13 +23,14 @@ const { values: flags } = parseArgs({
     links: { type: 'string', default: Object.keys(BENCH_LINKS).join(',') },
     repetitions: { type: 'string', default: '3' },
     attempts: { type: 'string', default: '3' },
+    patience: { type: 'string', default: '5' },
     json: { type: 'string' },
     from: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 if (flags.help) {
-  console.log('npm run bench:calibration -- [--models many,wide] [--ranks 1,2,4] [--links none,middle,slow] [--repetitions 3] [--attempts 3] [--json FILE] [--from FILE]');
+  console.log('npm run bench:calibration -- [--models many,wide] [--ranks 1,2,4] [--links none,middle,slow] [--repetitions 3] [--attempts 3] [--patience SECONDS] [--json FILE] [--from FILE]');
   process.exit(0);
 }
 
@@ -39,7 +40,7 @@ const tell = (text: string): void => void process.stderr.write(`${text}\n`);
 function specs(): WorldSpec[] {
   const [models, links] = [flags.models.split(','), flags.links.split(',')];
   return models.flatMap((model) => flags.ranks.split(',').map(Number).flatMap((ranks) =>
-    (ranks === 1 ? ['none'] : links).map((link): WorldSpec => ({ model, ranks, link, repetitions: Number(flags.repetitions), attempts: Number(flags.attempts) }))));
+    (ranks === 1 ? ['none'] : links).map((link): WorldSpec => ({ model, ranks, link, repetitions: Number(flags.repetitions), attempts: Number(flags.attempts), patienceMs: 1000 * Number(flags.patience) }))));
 }
 
 async function measure(): Promise<Omit<Measured, 'overheads'>> {

@@ -1,6 +1,7 @@
 /** How much of the machine other programs (and, on a virtual machine, its neighbours) took. Linux only: it reads /proc. */
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { processCpuMs } from '../serving/process-cpu.ts';
 
 const TICK_MS = 10;
@@ -31,4 +32,16 @@ export function watchLoad(pids: readonly number[]): () => MachineLoad {
     const others = (busyMs() - busyBefore - cpuMs) / ((performance.now() - startMs) * cpus().length);
     return { othersShare: Math.max(0, others), cpuMs };
   };
+}
+
+/** How long others are watched before a run. */
+const WINDOW_MS = 250;
+
+/** Waits until others take at most `share` of the cores, but no longer than `patienceMs`. @param pids of ranks that are open but at rest */
+export async function waitForCalm(pids: readonly number[], share: number, patienceMs: number): Promise<void> {
+  for (const startMs = performance.now(); performance.now() - startMs < patienceMs;) {
+    const end = watchLoad(pids);
+    await sleep(WINDOW_MS);
+    if ((end().othersShare ?? 0) <= share) return;
+  }
 }

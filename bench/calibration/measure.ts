@@ -7,7 +7,7 @@ import { launchCluster, type Cluster, type ClusterOptions } from '../../src/clus
 import { loadTuning, saveTuning } from '../../src/node/tuning-cache.ts';
 import { SIM_STRATEGIES } from '../../src/sim/run-shape.ts';
 import { ownWorkload } from '../../src/sim/workload.ts';
-import { watchLoad, type MachineLoad } from './machine-load.ts';
+import { waitForCalm, watchLoad, type MachineLoad } from './machine-load.ts';
 import type { MeasuredRun, MeasuredWorld } from './measured.ts';
 import { BENCH_LINKS, BENCH_SHAPES, benchLengths } from './shapes.ts';
 
@@ -18,6 +18,8 @@ export interface WorldSpec {
   readonly repetitions: number;
   /** Of a run, when others disturb it. */
   readonly attempts: number;
+  /** How long each attempt waits for others to come to rest. */
+  readonly patienceMs: number;
 }
 
 /** A run during which others took more than this share of the cores is done again; the quietest attempt counts. */
@@ -36,7 +38,7 @@ async function settingOf({ model, ranks, repetitions }: WorldSpec): Promise<Sett
 }
 
 /** `cluster`, whose runs are watched; what was seen of them is added to `loads`. The first run only warms up. */
-function watched(cluster: Cluster, attempts: number, loads: MachineLoad[]): Cluster {
+function watched(cluster: Cluster, { attempts, patienceMs }: WorldSpec, loads: MachineLoad[]): Cluster {
   const pids = cluster.ranks.map(({ pid }) => pid);
   let runs = 0;
   return {
@@ -45,6 +47,7 @@ function watched(cluster: Cluster, attempts: number, loads: MachineLoad[]): Clus
     async run(...asked) {
       if (runs++ === 0) return cluster.run(...asked);
       for (let best: { readonly result: Awaited<ReturnType<Cluster['run']>>; readonly load: MachineLoad } | undefined, attempt = 1; ; attempt++) {
+        await waitForCalm(pids, DISTURBED, patienceMs);
         const end = watchLoad(pids);
         const result = await cluster.run(...asked);
         const load = end();
@@ -80,7 +83,7 @@ export async function measureWorld(spec: WorldSpec, adapters: Set<string>, tell:
     for (const { adapter } of cluster.ranks) adapters.add(adapter);
     const own: MachineLoad[] = [];
     loads.set(options.strategy, own);
-    return watched(cluster, spec.attempts, own);
+    return watched(cluster, spec, own);
   };
   const context: RunContext = { setting, ranks: spec.ranks, link, tuning: await loadTuning(), launch, tell };
   const { trials, interleaved } = await runTrials(context);

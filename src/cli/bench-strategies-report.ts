@@ -1,7 +1,7 @@
 /** From what was measured to the figures of the report, and what the cost model says about each. */
 import type { Link } from '../collective/link.ts';
 import { layerExpertBytes, prefillFlops } from '../model/flops.ts';
-import { crossOvers, predictRun, saturationThreshold } from '../sim/cost.ts';
+import { crossOvers, predictRun, residentRate, saturationThreshold } from '../sim/cost.ts';
 import { BASELINES, type RunShape, type SimStrategy } from '../sim/run-shape.ts';
 import type { Repetition, Trial } from './bench-strategies-run.ts';
 import type { Setting } from './bench-strategies-setting.ts';
@@ -125,15 +125,14 @@ function measuredLink({ model: { config }, weightBytes }: Setting, ranks: number
  * exposed; without these, the matmul rate.
  */
 function calibrate(shape: RunShape, trials: readonly Trial[]): { readonly rate: number; readonly by: string } {
-  const seconds = (trial: Trial): number => {
-    const exposed = median(trial.repetitions.map((repetition) => sumOf(repetition, 'exposedMs') / shape.ranks));
-    return (medianWall(trial) - (trial.strategy === 'resident' ? 0 : exposed)) / 1000;
+  const wallMs = (trial: Trial): number => {
+    const exposedMs = median(trial.repetitions.map((repetition) => sumOf(repetition, 'exposedMs') / shape.ranks));
+    return medianWall(trial) - (trial.strategy === 'resident' ? 0 : exposedMs);
   };
   for (const name of ['resident', 'asyncep', 'sync'] as const) {
     const trial = trials.find(({ strategy, repetitions }) => strategy === name && repetitions.length > 0);
     if (trial === undefined) continue;
-    const secondsAtOne = predictRun({ ...shape, strategy: 'resident', flopsPerSecond: 1 }).wallMs / 1000;
-    return { rate: secondsAtOne / seconds(trial), by: name === 'resident' ? 'resident' : `${name} less what was exposed` };
+    return { rate: residentRate(shape, wallMs(trial)), by: name === 'resident' ? 'resident' : `${name} less what was exposed` };
   }
   return { rate: shape.flopsPerSecond as number, by: 'the matmul rate' };
 }

@@ -57,8 +57,8 @@ export function predictRun(shape: RunShape): Prediction {
   return { wallMs, ranks: summarize({ ...schedule, wallMs }, shape.ranks), schedule };
 }
 
-/** Beyond any device: what is left is transfers and overheads. */
-const NO_COMPUTE = Infinity;
+/** FLOP/s beyond any device: what is left is overheads. Not Infinity, or no batch would be heavier than another. */
+const NO_COMPUTE = 1e18;
 /** Time of `resident` is linear in the inverse of the rate, so the second guess is right, but for what ranks that share processors make of it. */
 const MOST_GUESSES = 20;
 
@@ -69,11 +69,11 @@ const MOST_GUESSES = 20;
 export function residentRate(shape: RunShape, wallMs: number): number {
   const at = (flopsPerSecond: number): number => predictRun({ ...shape, strategy: 'resident', flopsPerSecond }).wallMs;
   const fixedMs = at(NO_COMPUTE);
-  if (fixedMs >= wallMs) throw new RangeError(`no rate makes it ${wallMs} ms: overheads alone take ${fixedMs} ms`);
+  if (fixedMs >= wallMs) throw new RangeError(`no rate makes it ${wallMs.toFixed(1)} ms: overheads alone take ${fixedMs.toFixed(1)} ms`);
   let rate = 1e9;
   for (let guess = 0; guess < MOST_GUESSES; guess++) {
     const predictedMs = at(rate);
-    if (Math.abs(predictedMs - wallMs) < 1e-6 * wallMs) break;
+    if (Math.abs(predictedMs - wallMs) < 1e-10 * wallMs) break;
     rate *= (predictedMs - fixedMs) / (wallMs - fixedMs);
   }
   return rate;

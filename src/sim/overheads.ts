@@ -13,6 +13,8 @@ export interface Overheads {
   readonly messageMs?: number;
   /** At which a rank packs, copies and unpacks rows, and copies experts to a slot. */
   readonly copyBytesPerSecond?: number;
+  /** Cores that a rank has for all this, where its device is made of them; 1 by default. */
+  readonly cores?: number;
   /** Coefficient of variation of the times of compute steps: a layer takes a little longer on one rank than on the other. Below 0.5. */
   readonly jitter?: number;
   /** Of the jitter; equal seeds give equal runs. */
@@ -27,8 +29,8 @@ export interface Extra {
 }
 
 /** Milliseconds of a rank's device. */
-export const extraMs = ({ layerMs = 0, exchangeMs = 0, copyBytesPerSecond = Infinity }: Overheads, { layers = 0, exchanges = 0, copiedBytes = 0 }: Extra): number =>
-  layers * layerMs + exchanges * exchangeMs + (copiedBytes / copyBytesPerSecond) * 1000;
+export const extraMs = ({ layerMs = 0, exchangeMs = 0, copyBytesPerSecond = Infinity, cores = 1 }: Overheads, { layers = 0, exchanges = 0, copiedBytes = 0 }: Extra): number =>
+  (layers * layerMs + exchanges * exchangeMs + (copiedBytes / copyBytesPerSecond) * 1000) / cores;
 
 /** What the `count`-th step of a rank takes, as a multiple of its mean: evenly spread over 1 +- sqrt(3) jitter. */
 export function jitterFactor({ jitter = 0, seed = 0 }: Overheads, rank: number, count: number): number {
