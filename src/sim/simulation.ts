@@ -9,7 +9,7 @@
  */
 import TinyQueue from 'tinyqueue';
 import { StepHeap } from './step-heap.ts';
-import { NO_CHANNEL, StepTable } from './step-table.ts';
+import { BUSY, CELLS, CHANNEL, DELAY, END as STEP_END, FROM, larger, NO_CHANNEL, NUMBER, OTHER, READY, StepTable } from './step-table.ts';
 
 /** Of several at the same time, what comes first. */
 const [END, TIMER, ROUND] = [0, 1, 2];
@@ -43,7 +43,8 @@ export class Simulation {
   readonly #ready = new StepHeap(this.#table);
   readonly #moments = new TinyQueue<Moment>([], sooner);
   readonly #watchers = new Map<number, (() => void)[]>();
-  readonly #freeMs: number[] = [];
+  /** When each channel is free. */
+  #freeMs = new Float64Array(64);
   readonly #processorFreeMs: Float64Array;
   readonly #onStart: SimulationOptions['onStart'];
   readonly #needsProcessor: (channel: number) => boolean;
@@ -74,16 +75,17 @@ export class Simulation {
   /** Adds a step that comes after others; it can begin at once when these are over. */
   add(after: readonly StepId[], busyMs: number, delayMs: number, channel: number, other = NO_CHANNEL): StepId {
     const table = this.#table;
+    while (Math.max(channel, other) >= this.#freeMs.length) this.#freeMs = larger(this.#freeMs);
     const slot = table.take(busyMs, delayMs, channel, other);
     let readyMs = this.#nowMs;
     for (const id of after) {
       const before = table.slotOf(id);
       if (before < 0) continue; // over
-      if (table.hasBegun(before)) readyMs = Math.max(readyMs, table.endMs[before] as number);
+      if (table.hasBegun(before)) readyMs = Math.max(readyMs, table.cells[before * CELLS + STEP_END] as number);
       else table.follow(before, slot);
     }
-    table.readyMs[slot] = table.fromMs[slot] = readyMs;
-    if (table.missing[slot] === 0) this.#ready.push(slot);
+    table.cells[slot * CELLS + READY] = table.cells[slot * CELLS + FROM] = readyMs;
+    if (table.isReady(slot)) this.#ready.push(slot);
     return table.idOf(slot);
   }
 
@@ -91,7 +93,7 @@ export class Simulation {
   whenOver(step: StepId, tell: () => void): void {
     const slot = this.#table.slotOf(step);
     if (slot < 0) return this.#tell(this.#nowMs, END, tell);
-    if (this.#table.hasBegun(slot)) return this.#tell(this.#table.endMs[slot] as number, END, tell);
+    if (this.#table.hasBegun(slot)) return this.#tell(this.#table.cells[slot * CELLS + STEP_END] as number, END, tell);
     const others = this.#watchers.get(slot);
     if (others === undefined) this.#watchers.set(slot, [tell]);
     else others.push(tell);
@@ -119,7 +121,7 @@ export class Simulation {
     for (;;) {
       const slot = this.#ready.top;
       const moment = this.#moments.peek();
-      if (moment !== undefined && (slot < 0 || moment.ms <= (this.#table.fromMs[slot] as number))) {
+      if (moment !== undefined && (slot < 0 || moment.ms <= (this.#table.cells[slot * CELLS + FROM] as number))) {
         this.#moments.pop();
         this.#nowMs = Math.max(this.#nowMs, moment.ms);
         moment.tell();
@@ -137,19 +139,20 @@ export class Simulation {
 
   /** Begins the step that can begin soonest, unless a channel was taken meanwhile. */
   #tryTop(slot: number): void {
-    const { readyMs, fromMs, channels, others, busyMs } = this.#table;
-    const [channel, other] = [channels[slot] as number, others[slot] as number];
-    let startMs = Math.max(readyMs[slot] as number, this.#freeMs[channel] ?? 0);
-    if (other !== NO_CHANNEL) startMs = Math.max(startMs, this.#freeMs[other] ?? 0);
+    const { cells } = this.#table;
+    const at = slot * CELLS;
+    const [channel, other] = [cells[at + CHANNEL] as number, cells[at + OTHER] as number];
+    let startMs = Math.max(cells[at + READY] as number, this.#freeMs[channel] as number);
+    if (other !== NO_CHANNEL) startMs = Math.max(startMs, this.#freeMs[other] as number);
     const processor = this.#processorFreeMs.length > 0 && this.#needsProcessor(channel) ? firstFree(this.#processorFreeMs) : -1;
     if (processor >= 0) startMs = Math.max(startMs, this.#processorFreeMs[processor] as number);
-    if (startMs > (fromMs[slot] as number)) {
-      fromMs[slot] = startMs;
+    if (startMs > (cells[at + FROM] as number)) {
+      cells[at + FROM] = startMs;
       this.#ready.sinkTop();
       return;
     }
     this.#ready.pop();
-    const freeMs = startMs + (busyMs[slot] as number);
+    const freeMs = startMs + (cells[at + BUSY] as number);
     this.#freeMs[channel] = freeMs;
     if (other !== NO_CHANNEL) this.#freeMs[other] = freeMs;
     if (processor >= 0) this.#processorFreeMs[processor] = freeMs;
@@ -158,23 +161,29 @@ export class Simulation {
 
   #begin(slot: number, startMs: number): void {
     const table = this.#table;
+    const { cells } = table;
+    const at = slot * CELLS;
     this.#nowMs = startMs;
-    const endMs = startMs + (table.busyMs[slot] as number) + (table.delayMs[slot] as number);
-    this.#endMs = table.endMs[slot] = endMs;
-    this.#onStart?.(table.numbers[slot] as number, startMs, endMs);
+    const endMs = startMs + (cells[at + BUSY] as number) + (cells[at + DELAY] as number);
+    this.#endMs = cells[at + STEP_END] = endMs;
+    this.#onStart?.(cells[at + NUMBER] as number, startMs, endMs);
     table.begin(slot, this.#follows);
-    const watchers = this.#watchers.get(slot);
-    if (watchers !== undefined) {
-      for (const tell of watchers) this.#tell(endMs, END, tell);
-      this.#watchers.delete(slot);
-    }
+    if (this.#watchers.size > 0) this.#tellWatchers(slot, endMs);
     table.forgetSome(startMs);
+  }
+
+  #tellWatchers(slot: number, endMs: number): void {
+    const watchers = this.#watchers.get(slot);
+    if (watchers === undefined) return;
+    for (const tell of watchers) this.#tell(endMs, END, tell);
+    this.#watchers.delete(slot);
   }
 
   /** One thing fewer to wait for, of a step that comes after the one that has begun last. */
   readonly #follows = (slot: number): void => {
-    const { readyMs, fromMs, missing } = this.#table;
-    if (this.#endMs > (readyMs[slot] as number)) readyMs[slot] = fromMs[slot] = this.#endMs;
-    if (missing[slot] === 0) this.#ready.push(slot);
+    const { cells } = this.#table;
+    const at = slot * CELLS;
+    if (this.#endMs > (cells[at + READY] as number)) cells[at + READY] = cells[at + FROM] = this.#endMs;
+    if (this.#table.isReady(slot)) this.#ready.push(slot);
   };
 }

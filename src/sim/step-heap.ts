@@ -1,5 +1,5 @@
 /** Steps that wait for nothing but their channels, the one that can begin soonest on top: by when it can, then by since when it is ready, then by number. */
-import type { StepTable } from './step-table.ts';
+import { CELLS, FROM, NUMBER, READY, type StepTable } from './step-table.ts';
 
 /** A binary heap of slots of a table. */
 export class StepHeap {
@@ -14,11 +14,12 @@ export class StepHeap {
   }
 
   #sooner(a: number, b: number): boolean {
-    const { fromMs, readyMs, numbers } = this.table;
-    const from = (fromMs[a] as number) - (fromMs[b] as number);
+    const { cells } = this.table;
+    const [one, other] = [a * CELLS, b * CELLS];
+    const from = (cells[one + FROM] as number) - (cells[other + FROM] as number);
     if (from !== 0) return from < 0;
-    const ready = (readyMs[a] as number) - (readyMs[b] as number);
-    return ready === 0 ? (numbers[a] as number) < (numbers[b] as number) : ready < 0;
+    const ready = (cells[one + READY] as number) - (cells[other + READY] as number);
+    return ready === 0 ? (cells[one + NUMBER] as number) < (cells[other + NUMBER] as number) : ready < 0;
   }
 
   push(slot: number): void {

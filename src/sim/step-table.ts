@@ -1,4 +1,4 @@
-/** Steps that wait or run, as a structure of arrays whose rows (slots) are used again when a step is over. */
+/** Steps that wait or run, in typed arrays whose rows (slots) are used again when a step is over. */
 
 export const NO_CHANNEL = -1;
 
@@ -6,12 +6,13 @@ export const NO_CHANNEL = -1;
 const SLOTS = 2 ** 24;
 const FREE = -1;
 const NONE = -1;
-/** In `missing`, of a step that has begun. */
+/** In place of the steps that it waits for: it has begun. */
 const BEGUN = -1;
 
 const FIRST_SIZE = 1024;
 
-const larger = <A extends Float64Array | Int32Array>(array: A): A => {
+/** A copy of twice the length. */
+export const larger = <A extends Float64Array | Int32Array>(array: A): A => {
   const grown = new (array.constructor as new (length: number) => A)(2 * array.length);
   grown.set(array);
   return grown;
@@ -40,28 +41,25 @@ class Fifo {
   }
 }
 
+/** Cells of a slot, which together are one line of a processor's cache. */
+export const CELLS = 8;
+/**
+ * `READY`: when everything that the step comes after is over, as far as that is known. `FROM`: before that it cannot begin. `END`: of a step that has
+ * begun. `NUMBER`: how many steps were added before.
+ */
+export const [BUSY, DELAY, READY, FROM, END, CHANNEL, OTHER, NUMBER] = [0, 1, 2, 3, 4, 5, 6, 7];
+
 export class StepTable {
-  busyMs = new Float64Array(FIRST_SIZE);
-  delayMs = new Float64Array(FIRST_SIZE);
-  /** When everything that the step comes after is over, as far as that is known. */
-  readyMs = new Float64Array(FIRST_SIZE);
-  /** Before that it cannot begin. */
-  fromMs = new Float64Array(FIRST_SIZE);
-  /** Of a step that has begun. */
-  endMs = new Float64Array(FIRST_SIZE);
-  channels = new Int32Array(FIRST_SIZE);
-  others = new Int32Array(FIRST_SIZE);
-  /** How many steps were added before. */
-  numbers = new Int32Array(FIRST_SIZE);
+  /** {@link CELLS} of each slot, times in milliseconds. */
+  cells = new Float64Array(CELLS * FIRST_SIZE);
   /** Steps that it waits for and that have not begun. */
-  missing = new Int32Array(FIRST_SIZE);
+  #missing = new Int32Array(FIRST_SIZE);
   /** Who waits for it: the first link of a list. */
   #followers = new Int32Array(FIRST_SIZE);
   /** Links: who waits, and the next link; free ones are a list, too. */
-  #linkStep = new Int32Array(FIRST_SIZE);
-  #linkNext = new Int32Array(FIRST_SIZE);
+  #links = new Int32Array(2 * FIRST_SIZE);
   #freeLink = NONE;
-  #links = 0;
+  #usedLinks = 0;
   /** Slots below that have been used; `#freeSlot` is the first of those that may be used again, chained by `#followers`. */
   #slots = 0;
   #freeSlot = NONE;
@@ -71,67 +69,74 @@ export class StepTable {
 
   /** A new step. @throws RangeError when too many are there at the same time */
   take(busyMs: number, delayMs: number, channel: number, other: number): number {
-    const slot = this.#freeSlot === NONE ? this.#newSlot() : this.#freeSlot;
-    if (slot === this.#freeSlot) this.#freeSlot = this.#followers[slot] as number;
-    [this.busyMs[slot], this.delayMs[slot], this.channels[slot], this.others[slot]] = [busyMs, delayMs, channel, other];
-    [this.missing[slot], this.#followers[slot], this.numbers[slot]] = [0, NONE, this.added++];
+    let slot = this.#freeSlot;
+    if (slot === NONE) slot = this.#newSlot();
+    else this.#freeSlot = this.#followers[slot] as number;
+    const { cells } = this;
+    const at = slot * CELLS;
+    cells[at + BUSY] = busyMs;
+    cells[at + DELAY] = delayMs;
+    cells[at + CHANNEL] = channel;
+    cells[at + OTHER] = other;
+    cells[at + NUMBER] = this.added++;
+    this.#missing[slot] = 0;
+    this.#followers[slot] = NONE;
     this.live++;
     return slot;
   }
 
   #newSlot(): number {
     if (this.#slots === SLOTS) throw new RangeError(`more than ${SLOTS} steps wait at the same time`);
-    if (this.#slots === this.numbers.length) this.#grow();
+    if (this.#slots === this.#missing.length) [this.cells, this.#missing, this.#followers] = [larger(this.cells), larger(this.#missing), larger(this.#followers)];
     return this.#slots++;
   }
 
-  #grow(): void {
-    for (const name of ['busyMs', 'delayMs', 'readyMs', 'fromMs', 'endMs'] as const) this[name] = larger(this[name]);
-    for (const name of ['channels', 'others', 'numbers', 'missing'] as const) this[name] = larger(this[name]);
-    this.#followers = larger(this.#followers);
-  }
-
   idOf(slot: number): number {
-    return (this.numbers[slot] as number) * SLOTS + slot;
+    return (this.cells[slot * CELLS + NUMBER] as number) * SLOTS + slot;
   }
 
-  /** NONE (below 0) when the step is over and forgotten. */
+  /** Below 0 when the step is over and forgotten. */
   slotOf(id: number): number {
     const number = Math.floor(id / SLOTS);
     const slot = id - number * SLOTS;
-    return this.numbers[slot] === number ? slot : NONE;
+    return this.cells[slot * CELLS + NUMBER] === number ? slot : NONE;
   }
 
   hasBegun(slot: number): boolean {
-    return this.missing[slot] === BEGUN;
+    return this.#missing[slot] === BEGUN;
+  }
+
+  /** Whether a step that has not begun waits for no other. */
+  isReady(slot: number): boolean {
+    return this.#missing[slot] === 0;
   }
 
   /** `step` waits for `before`, which has not begun. */
   follow(before: number, step: number): void {
     let link = this.#freeLink;
     if (link === NONE) {
-      if (this.#links === this.#linkStep.length) [this.#linkStep, this.#linkNext] = [larger(this.#linkStep), larger(this.#linkNext)];
-      link = this.#links++;
+      if (2 * this.#usedLinks === this.#links.length) this.#links = larger(this.#links);
+      link = this.#usedLinks++;
     } else {
-      this.#freeLink = this.#linkNext[link] as number;
+      this.#freeLink = this.#links[2 * link + 1] as number;
     }
-    this.#linkStep[link] = step;
-    this.#linkNext[link] = this.#followers[before] as number;
+    this.#links[2 * link] = step;
+    this.#links[2 * link + 1] = this.#followers[before] as number;
     this.#followers[before] = link;
-    (this.missing[step] as number)++;
+    (this.#missing[step] as number)++;
   }
 
   /** @param freed told of each step that waited for this one, which it does no longer */
   begin(slot: number, freed: (follower: number) => void): void {
     for (let link = this.#followers[slot] as number; link !== NONE; ) {
-      const [follower, next] = [this.#linkStep[link] as number, this.#linkNext[link] as number];
-      (this.missing[follower] as number)--;
-      this.#linkNext[link] = this.#freeLink;
+      const [follower, next] = [this.#links[2 * link] as number, this.#links[2 * link + 1] as number];
+      (this.#missing[follower] as number)--;
+      this.#links[2 * link + 1] = this.#freeLink;
       this.#freeLink = link;
       freed(follower);
       link = next;
     }
-    this.missing[slot] = BEGUN;
+    this.#missing[slot] = BEGUN;
     this.#begun.push(slot);
   }
 
@@ -142,11 +147,11 @@ export class StepTable {
   forgetSome(nowMs: number): void {
     for (let looks = Math.min(2, this.#begun.length); looks > 0; looks--) {
       const slot = this.#begun.shift();
-      if ((this.endMs[slot] as number) > nowMs) {
+      if ((this.cells[slot * CELLS + END] as number) > nowMs) {
         this.#begun.push(slot);
         continue;
       }
-      this.numbers[slot] = FREE;
+      this.cells[slot * CELLS + NUMBER] = FREE;
       this.#followers[slot] = this.#freeSlot;
       this.#freeSlot = slot;
       this.live--;
