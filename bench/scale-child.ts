@@ -5,7 +5,8 @@ import { specSchema, type Measured, type RunKind } from './scale-spec.ts';
 
 const [kind, spec = ''] = process.argv.slice(2) as [RunKind, string?];
 const parsed = specSchema.parse(JSON.parse(spec));
-const start = performance.now();
+const [start, cpuStart] = [performance.now(), process.cpuUsage()];
 const result: SpeedResult | StudyResult = kind === 'speed' ? runSpeed(parsed) : runStudy(parsed);
-const measured: Measured = { seconds: (performance.now() - start) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };
+const { user, system } = process.cpuUsage(cpuStart);
+const measured: Measured = { seconds: (performance.now() - start) / 1000, cpuSeconds: (user + system) / 1e6, peakBytes: process.resourceUsage().maxRSS * 1024 };
 process.stdout.write(JSON.stringify({ ...result, ...measured }));

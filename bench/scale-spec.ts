@@ -28,6 +28,8 @@ export type RunKind = (typeof RUN_KINDS)[number];
 /** In a child's answer beside what it found. */
 export interface Measured {
   readonly seconds: number;
+  /** Of all threads: what it would take about, were nobody else at work. */
+  readonly cpuSeconds: number;
   /** Resident memory of the process at its largest, bytes. */
   readonly peakBytes: number;
 }

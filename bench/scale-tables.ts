@@ -5,6 +5,8 @@ import type { ScaleSpec } from './scale-spec.ts';
 
 export interface ScaleFlags {
   readonly ranks: readonly number[];
+  /** Of the tables that compare something else than numbers of ranks. */
+  readonly compareRanks: number;
   readonly requestsPerRank: number;
   /** Of strong scaling. */
   readonly requests: number;
@@ -34,14 +36,11 @@ const NODE: Way = { arrangement: 'replicas', worldRanks: 8 };
 export const suits = ({ arrangement, worldRanks = 1 }: Way, ranks: number): boolean =>
   ranks % worldRanks === 0 && (ranks > 8 || arrangement === 'flat' || arrangement === 'replicas');
 
-/** Ranks of the tables that compare something else than numbers of ranks: all are done in a minute or two. */
-const middleOf = (ranks: readonly number[]): number => ranks.toSorted((a, b) => a - b)[Math.max(0, ranks.length - 2)] as number;
-
 /** Runs of each table; `plan` has none, it is computed. */
 export function runsOf(table: TableName, flags: ScaleFlags): ScaleSpec[] {
-  const { ranks, requestsPerRank, requests, networkGbits, slowGbits, scheduler } = flags;
+  const { ranks, compareRanks, requestsPerRank, requests, networkGbits, slowGbits, scheduler } = flags;
   const base = { workload: 'mixed', scheduler, networkGbits };
-  const middle = middleOf(ranks);
+  /** Channels differ from the flat ring in t_EP alone. */
   const ways = (count: number, changes: Partial<ScaleSpec> = {}): ScaleSpec[] =>
     WAYS.filter((way) => way.arrangement !== 'channels' && suits(way, count)).map((way) => ({ ...base, ...way, ranks: count, requests: count * requestsPerRank, ...changes }));
   const runs: Readonly<Record<TableName, () => ScaleSpec[]>> = {
@@ -49,11 +48,12 @@ export function runsOf(table: TableName, flags: ScaleFlags): ScaleSpec[] {
     plan: () => [],
     weak: () => ranks.flatMap((count) => ways(count)),
     strong: () => ranks.map((count) => ({ ...base, ...NODE, ranks: count, requests })),
-    network: () => ways(middle, { networkGbits: slowGbits }),
-    batches: () => [networkGbits, slowGbits].flatMap((gbits) => ways(middle, { networkGbits: gbits, batchTokens: LONG_BATCH_TOKENS })),
-    even: () => ways(middle, { workload: 'medium', requests: middle * 100 }),
+    network: () => ways(compareRanks, { networkGbits: slowGbits }),
+    batches: () => [networkGbits, slowGbits].flatMap((gbits) =>
+      ways(compareRanks, { networkGbits: gbits, batchTokens: LONG_BATCH_TOKENS }).filter(({ arrangement }) => arrangement !== 'replicas')),
+    even: () => ways(compareRanks, { workload: 'medium', requests: compareRanks * 100 }),
     schedulers: () => ranks.flatMap((count) => (['grouped', 'prefix', 'least-loaded'] as const).map((kind) => ({ ...base, ...NODE, scheduler: kind, ranks: count, requests: count * requestsPerRank }))),
-    latency: () => ways(middle, { load: 0.5 }),
+    latency: () => ways(compareRanks, { load: 0.5 }),
   };
   return runs[table]();
 }

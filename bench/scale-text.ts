@@ -52,38 +52,38 @@ export function planTable({ ranks, networkGbits, slowGbits }: ScaleFlags): strin
 
 export type Answer<R> = R & Measured;
 
-/** Least squares of log(time) over log(events): 1 is linear. */
-export function slopeOf(points: readonly { readonly events: number; readonly seconds: number }[]): number {
-  const logs = points.map(({ events, seconds: took }) => [Math.log(events), Math.log(took)] as const);
+/** Least squares of log(CPU time) over log(events): 1 is linear. */
+export function slopeOf(points: readonly { readonly events: number; readonly cpuSeconds: number }[]): number {
+  const logs = points.map(({ events, cpuSeconds }) => [Math.log(events), Math.log(cpuSeconds)] as const);
   const mean = (of: (point: readonly [number, number]) => number): number => logs.reduce((sum, point) => sum + of(point), 0) / logs.length;
   const [x, y] = [mean(([events]) => events), mean(([, took]) => took)];
   return mean((point) => (point[0] - x) * (point[1] - y)) / mean((point) => (point[0] - x) ** 2);
 }
 
 export function speedTable(specs: readonly ScaleSpec[], results: readonly Answer<SpeedResult>[]): string {
-  const rows = results.map(({ events, batches, wallMs, seconds: took, peakBytes }, i) => {
+  const rows = results.map(({ events, batches, wallMs, seconds: took, cpuSeconds, peakBytes }, i) => {
     const { ranks, requests } = specs[i] as ScaleSpec;
-    return [whole(ranks), whole(requests), whole(batches), whole(events), took.toFixed(2), whole(events / took), (peakBytes / 2 ** 30).toFixed(2), seconds(wallMs)];
+    return [whole(ranks), whole(requests), whole(batches), whole(events), took.toFixed(2), cpuSeconds.toFixed(2), whole(events / cpuSeconds), (peakBytes / 2 ** 30).toFixed(2), seconds(wallMs)];
   });
-  const table = tableOf(['ranks', 'requests', 'batches', 'events', 's', 'events/s', 'peak GiB', 'simulated s'], rows);
-  return results.length < 2 ? table : `${table}\nslope of log time over log events: ${slopeOf(results).toFixed(3)}`;
+  const table = tableOf(['ranks', 'requests', 'batches', 'events', 's', 'CPU s', 'events/CPU s', 'peak GiB', 'simulated s'], rows);
+  return results.length < 2 ? table : `${table}\nslope of log CPU time over log events: ${slopeOf(results).toFixed(3)}`;
 }
 
 export function studyTable(specs: readonly ScaleSpec[], results: readonly Answer<StudyResult>[]): string {
   const timed = results.some(({ latencyMs }) => latencyMs !== null);
-  const rows = results.map(({ inStep, figures, latencyMs, seconds: took }, i) => {
+  const rows = results.map(({ inStep, figures, latencyMs, cpuSeconds }, i) => {
     const spec = specs[i] as ScaleSpec;
     return [
       nameOf(spec), whole(spec.ranks), spec.scheduler, whole(spec.networkGbits), whole(inStep), whole(figures.tokensPerSecondPerRank), percent(figures.mfu), percent(figures.hitRate), percent(figures.exposedShare), percent(figures.heldShare), percent(figures.idleShare),
       percent(figures.belowThreshold), whole(figures.batchTokens), figures.imbalance.toFixed(2), seconds(figures.wallMs),
-      ...(timed ? [latencyMs === null ? '' : seconds(latencyMs.p50), latencyMs === null ? '' : seconds(latencyMs.p99)] : []), took.toFixed(1),
+      ...(timed ? [latencyMs === null ? '' : seconds(latencyMs.p50), latencyMs === null ? '' : seconds(latencyMs.p99)] : []), cpuSeconds.toFixed(1),
     ];
   });
   return tableOf([
-    'arrangement', 'ranks', 'router', 'Gbit/s', 'in step', 'tokens/s rank', 'MFU', 'hits', 'exposed', 'held', 'idle', 'below T', 'tokens/batch', 'max/mean', 'wall, s', ...(timed ? ['p50, s', 'p99, s'] : []), 'took, s',
+    'arrangement', 'ranks', 'router', 'Gbit/s', 'in step', 'tokens/s rank', 'MFU', 'hits', 'exposed', 'held', 'idle', 'below T', 'tokens/batch', 'max/mean', 'wall, s', ...(timed ? ['p50, s', 'p99, s'] : []), 'CPU, s',
   ], rows);
 }
 
 export const LEGEND = `in step: ranks that wait for each other; exposed: waiting for experts, held: for others in step, idle: no batch; these, MFU and tokens/s until the first rank has had its last batch
-tokens/s, hits: of prompts, cached tokens included; below T: batches with fewer FLOPs than T; tokens/batch: computed; max/mean: FLOPs of the ranks over the whole run; wall: until the last answer; took: this computer
+tokens/s, hits: of prompts, cached tokens included; below T: batches with fewer FLOPs than T; tokens/batch: computed; max/mean: FLOPs of the ranks over the whole run; wall: until the last answer; CPU: of this computer
 T is by the peak (gamma 1.2), hidden from: tokens from which compute at 32 % of the peak lasts as long as the gathers; room: tokens of keys and values in 16 bits that fit beside`;

@@ -16,7 +16,7 @@ import type { StudyResult } from './scale-study.ts';
 import { runsOf, TABLES, type ScaleFlags, type TableName } from './scale-tables.ts';
 import { LEGEND, planTable, speedTable, studyTable, TITLES, type Answer } from './scale-text.ts';
 
-const USAGE = `npm run bench:scale -- [--tables ${TABLES.join(',')}] [--ranks 8,64,256,1000] [--requests-per-rank 1000] [--requests 1000000]
+const USAGE = `npm run bench:scale -- [--tables ${TABLES.join(',')}] [--ranks 8,64,256,1000] [--compare-ranks 64] [--requests-per-rank 1000] [--requests 1000000]
   [--scheduler ${SCHEDULERS.join('|')}] [--network 400] [--slow-network 100] [--json FILE]
 Networks in Gbit/s of each device. All tables take about half an hour; --requests-per-rank 100 --requests 100000 gives an impression in some minutes.`;
 
@@ -24,6 +24,7 @@ const { values } = parseArgs({
   options: {
     tables: { type: 'string', default: TABLES.join(',') },
     ranks: { type: 'string', default: '8,64,256,1000' },
+    'compare-ranks': { type: 'string', default: '64' },
     'requests-per-rank': { type: 'string', default: '1000' },
     requests: { type: 'string', default: '1000000' },
     scheduler: { type: 'string', default: 'grouped' },
@@ -42,18 +43,25 @@ const positive = (text: string): number => (Number(text) > 0 ? Number(text) : us
 if (values.help) usage(0);
 const tables = values.tables.split(',').map((name) => TABLES.find((known) => known === name) ?? usage(2));
 const flags: ScaleFlags = {
-  ranks: values.ranks.split(',').map(positive), requestsPerRank: positive(values['requests-per-rank']), requests: positive(values.requests),
+  ranks: values.ranks.split(',').map(positive), compareRanks: positive(values['compare-ranks']), requestsPerRank: positive(values['requests-per-rank']), requests: positive(values.requests),
   networkGbits: positive(values.network), slowGbits: positive(values['slow-network']),
   scheduler: SCHEDULERS.find((name): name is SchedulerKind => name === values.scheduler) ?? usage(2),
 };
 
 const CHILD = fileURLToPath(new URL('scale-child.ts', import.meta.url));
 
+/** Tables have runs in common. */
+const done = new Map<string, string>();
+
 /** A run in a process of its own: its peak memory is its own, and nothing is left for the next. */
 function run<R>(kind: RunKind, spec: ScaleSpec): Answer<R> {
-  process.stderr.write(`${kind} ${JSON.stringify(spec)}\n`);
-  const text = execFileSync(process.execPath, [...process.execArgv, CHILD, kind, JSON.stringify(spec)], { encoding: 'utf8', maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'inherit'] });
-  return JSON.parse(text) as Answer<R>;
+  const args = [kind, JSON.stringify(spec)];
+  const key = args.join(' ');
+  if (!done.has(key)) {
+    process.stderr.write(`${key}\n`);
+    done.set(key, execFileSync(process.execPath, [...process.execArgv, CHILD, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }));
+  }
+  return JSON.parse(done.get(key) as string) as Answer<R>;
 }
 
 const report: { table: TableName; runs: { spec: ScaleSpec; result: unknown }[] }[] = [];
