@@ -78,7 +78,7 @@ function Lanes({ index }: { readonly index: number }) {
 
 const RankRow = ({ index, rank }: { readonly index: number; readonly rank: number }) => (
   <div class="rank" data-rank={rank}>
-    <div class="side"><h4>Rank {rank}</h4><SlotBoxes index={index} /></div>
+    <div class="side"><h3>Rank {rank}</h3><SlotBoxes index={index} /></div>
     <Lanes index={index} />
   </div>
 );
