@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** Tests that need neither a device nor other processes: as many files at a time as there are cores. What is not here runs alone. */
 const pure = [
   'test/{model,sim}/**/*.test.ts', 'test/serving/{batch,status}/*.test.ts', 'test/serving/!(status-page).test.ts', 'test/trace/!(timeline-page).test.ts',
-  'test/learn/{frontend-model,tour-steps}.test.ts',
+  'test/learn/{frontend-model,tour-steps,scenario,slots,threshold,comparison}.test.ts',
 ];
 
 const common = { pool: 'forks', testTimeout: 60_000, hookTimeout: 120_000 } as const;

@@ -1,5 +1,4 @@
 /** The same batches under AsyncEP and under other strategies. Pure; it runs in a worker, because the simulator takes its time with exchanges of rows. */
-import { InputError } from '../../src/errors.ts';
 import type { RunShape, SimStrategy } from '../../src/sim/run-shape.ts';
 import { memoryOf, trafficOf } from './bytes.ts';
 import { timelineOf } from './drawing/timeline.ts';
@@ -25,8 +24,6 @@ export interface ComparedRank {
 
 export interface Compare {
   readonly strategy: Compared;
-  /** Why it cannot run so; the numbers are 0 then. */
-  readonly problem: string | null;
   readonly wallMs: number;
   /** Waiting for bytes, mean over the ranks. */
   readonly exposedMs: number;
@@ -35,7 +32,6 @@ export interface Compare {
   /** Of a device and layer, for one batch of each rank: as simulated, and by the paper's table (section 4; what is sent is half of its constants). */
   readonly sentBytes: number;
   readonly paperSentBytes: number;
-  readonly collectives: string;
   /** Of the fullest device with the whole model. */
   readonly memoryBytes: number;
   readonly ranks: readonly ComparedRank[];
@@ -60,21 +56,11 @@ const ranksOf = ({ events, wallMs }: SimulatedRun): ComparedRank[] => timelineOf
 function compare(settings: Settings, together: Together, strategy: Compared): Compare {
   const shape = comparedShape(settings, together, strategy);
   const run = simulateRun(shape);
-  const { collectives, sentBytes } = trafficOf(settings, strategy);
   return {
-    strategy, problem: null, wallMs: run.wallMs, exposedMs: run.summary.mean.exposedMs, idleMs: run.idleMs, sentBytes: run.sentBytes / PASSES / layersFor(settings.ranks),
-    paperSentBytes: sentBytes, collectives, memoryBytes: memoryOf(settings, strategy).total, ranks: ranksOf(run),
+    strategy, wallMs: run.wallMs, exposedMs: run.summary.mean.exposedMs, idleMs: run.idleMs, sentBytes: run.sentBytes / PASSES / layersFor(settings.ranks),
+    paperSentBytes: trafficOf(settings, strategy).sentBytes, memoryBytes: memoryOf(settings, strategy).total, ranks: ranksOf(run),
   };
 }
 
-const NOTHING = { wallMs: 0, exposedMs: 0, idleMs: 0, sentBytes: 0, paperSentBytes: 0, collectives: '', memoryBytes: 0, ranks: [] } as const;
-
-/** In the order of {@link COMPARED}. */
-export const comparisonOf = (settings: Settings, together: Together): Compare[] => COMPARED.map((strategy) => {
-  try {
-    return compare(settings, together, strategy);
-  } catch (error) {
-    if (error instanceof InputError) return { strategy, problem: error.message, ...NOTHING };
-    throw error;
-  }
-});
+/** In the order of {@link COMPARED}. @throws InputError where the model cannot be split over so many ranks */
+export const comparisonOf = (settings: Settings, together: Together): Compare[] => COMPARED.map((strategy) => compare(settings, together, strategy));

@@ -9,4 +9,4 @@ export const Name = ({ of, sub }: { readonly of: string; readonly sub?: string }
 export const Value = ({ children }: Part) => <mtext class="value">{children}</mtext>;
 export const Sign = ({ children }: Part) => <mo>{children}</mo>;
 export const Fraction = ({ above, below }: { readonly above: ComponentChildren; readonly below: ComponentChildren }) => <mfrac><mrow>{above}</mrow><mrow>{below}</mrow></mfrac>;
-export const Row = ({ children }: Part) => <math><mrow>{children}</mrow></math>;
+export const Row = ({ children }: Part) => <math displaystyle={true}><mrow>{children}</mrow></math>;

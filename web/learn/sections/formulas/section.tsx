@@ -144,7 +144,9 @@ export const FormulasSection = () => (
       <BatchThreshold />
       <Overlap />
     </div>
-    <TrafficTable paper={PAPER} />
-    <MemoryTable paper={PAPER} />
+    <div class="tables">
+      <TrafficTable paper={PAPER} />
+      <MemoryTable paper={PAPER} />
+    </div>
   </section>
 );
