@@ -207,7 +207,7 @@ describe('sentences', () => {
       [
         "Request 17 (prefix A, blue): 8 of its 10 blocks are known on engine 2. It goes there.",
         "Request 17 (prefix A, blue): no engine knows its prefix, so it goes to engine 2, which has the smallest load.",
-        "Request 17 (prefix A, blue): 8 of its 10 blocks are known on engine 2, as on others with a larger load. It goes there.",
+        "Request 17 (prefix A, blue): 8 of its 10 blocks are known on engine 2, as on others that have more to do. It goes there.",
         "Request 17 (prefix A, blue) spills over: engine 2 knows 8 of its 10 blocks, but is at T. It goes to engine 0, which computes the prefix once and has it from then on.",
         "Request 17 (prefix A, blue) spills over: engines 1 and 2 know 8 of its 10 blocks, but are at T. It goes to engine 0, which knows 3.",
       ]

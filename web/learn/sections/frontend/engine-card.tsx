@@ -16,7 +16,7 @@ function numbersOf({ filling, queue, computing, next, cache }: EngineView): stri
   const computes = computing === null ? 'idle' : `computes ${(computing.flops / threshold).toFixed(2)} T`;
   const committed = sum(cache.map((part) => part.committed));
   const pending = sum(cache.map((part) => part.pending));
-  return `${gathered}; ${computes}${next === null ? '' : ', next ready'}; cache ${committed} of ${cacheBlocks}${pending === 0 ? '' : ` + ${pending} promised`}`;
+  return `${gathered}; ${computes}${next === null ? '' : ', next ready'}; cache ${committed} of ${cacheBlocks} blocks${pending === 0 ? '' : `, ${pending} promised`}`;
 }
 
 export function EngineCard({ index, engine }: { index: number; engine: EngineView }) {
@@ -25,7 +25,7 @@ export function EngineCard({ index, engine }: { index: number; engine: EngineVie
   const saturated = gathers(scheduler) && load >= threshold * (1 - 1e-9);
   return (
     <li class={saturated ? 'engine saturated' : 'engine'} data-engine={index}>
-      <h4>Engine {index}{saturated && <span class="at-t"> at T</span>}</h4>
+      <h3>Engine {index}{saturated && <span class="at-t"> at T</span>}</h3>
       <div class="tanks" aria-hidden="true" style={{ '--at-t': 1 / tankSize(thresholdRequests) }}>
         {gathers(scheduler) ? <Tank caption="gathers" layers={engine.filling} engine={index} /> : <WaitingPile queue={engine.queue} engine={index} />}
         <Tank caption="next" layers={engine.next === null ? [] : layersOf(run.value, engine.next)} />

@@ -37,7 +37,7 @@ export const HowItDecides = () => (
       <dd>
         An engine takes requests while its load is below T. The one that passes the line may stick out, so a full batch has a load in [T, T + last request]: no
         engine starts with too little, and none gets much more than another. T = MoE layers x t<sub>EP</sub> x F x γ, worked out from the hardware when a server
-        starts. <span class="faint">Sections 6.2 and 7.4; <code>src/serving/saturation.ts</code></span>
+        starts; the margin γ is the page's. <span class="faint">Sections 6.2 and 7.4; <code>src/serving/saturation.ts</code></span>
       </dd>
       <dt>Spill-over by itself</dt>
       <dd>
@@ -53,8 +53,8 @@ export const HowItDecides = () => (
     </dl>
     <p class="faint">
       Drawn is the server's own scheduler (<code>src/serving/scheduler.ts</code>) with the engines' own cache index, fed with simulated passes of the{' '}
-      <a href={PAPER}>paper</a>'s model: a pass takes max(FLOPs / F, gathers of all layers), F = 316 TFLOP/s. Answers, and the order in which things happen within
-      a moment, are those of <code>asyncep bench router</code>.
+      <a href={PAPER}>paper</a>'s model: a pass takes max(FLOPs / F, gathers of all layers), F = 316 TFLOP/s. <code>asyncep bench router</code> does the same with
+      the paper's workloads, and simulates every layer.
     </p>
   </>
 );

@@ -27,7 +27,7 @@ export function SoFar() {
 export function FiguresTable() {
   const rows = allFigures.value;
   return (
-    <div class="scroll">
+    <div class="scroll" role="group" aria-label="Figures by scheduler" tabIndex={0}>
       <table>
         <caption>The same {run.value.arrivals.length} requests under each scheduler, to the end</caption>
         <thead><tr><th scope="col">scheduler</th>{COLUMNS.map(({ key, title }) => <th key={key} scope="col">{title}</th>)}<th scope="col">all answered after</th></tr></thead>

@@ -37,8 +37,8 @@ export function Playback() {
   return (
     <div class="playback" role="group" aria-label="Playback of the frontend">
       <button type="button" class="play" onClick={() => (playing.value ? pause() : play())}>{playing.value ? 'Pause' : 'Play'}</button>
-      <button type="button" aria-label="One request back" onClick={() => step(-1)}>◂ Back</button>
-      <button type="button" aria-label="One request on" onClick={() => step(1)}>Step ▸</button>
+      <button type="button" title="One request back" onClick={() => step(-1)}><span aria-hidden="true">◂ </span>Back</button>
+      <button type="button" title="One request on" onClick={() => step(1)}>Step<span aria-hidden="true"> ▸</span></button>
       <button type="button" onClick={restart}>From the start</button>
       <label>Speed <select value={speed.value} onChange={({ currentTarget }) => void (speed.value = Number(currentTarget.value))}>
         {SPEEDS.map((each) => <option key={each} value={each}>{each} x</option>)}

@@ -42,7 +42,7 @@ function prefixSentence(run: FrontendRun, routed: Routed): string {
   const { request, engine, matched, matches } = routed;
   if (isSpill(run, routed)) return spillSentence(run, routed);
   if (matched === 0) return `${requestName(run, request)}: no engine knows its prefix, so it goes to engine ${engine}, which has the smallest load.`;
-  const others = matches.filter((other) => other === matched).length > 1 ? ', as on others with a larger load' : '';
+  const others = matches.filter((other) => other === matched).length > 1 ? ', as on others that have more to do' : '';
   return `${requestName(run, request)}: ${matched} of its ${blocksOf(run, request).all} blocks are known on engine ${engine}${others}. It goes there.`;
 }
 

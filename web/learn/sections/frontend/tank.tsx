@@ -19,8 +19,11 @@ function LayerBars({ layers }: { layers: readonly Layer[] }) {
     <>
       {layers.map(({ request, prefix, prefixFlops, suffixFlops }) => (
         <i key={request} class="layer" style={{ ...lookOf(prefix).style, height: `${heightOf(prefixFlops + suffixFlops, scene)}%` }}>
-          <i class="suffix" style={{ flexGrow: suffixFlops }} />
-          {prefixFlops > 0 && <i class="prefix" style={{ flexGrow: prefixFlops }}>{lookOf(prefix).letter}</i>}
+          <i class="edge">{lookOf(prefix).letter}</i>
+          <i class="work">
+            <i class="suffix" style={{ flexGrow: suffixFlops }} />
+            {prefixFlops > 0 && <i class="prefix" style={{ flexGrow: prefixFlops }} />}
+          </i>
         </i>
       ))}
     </>
