@@ -42,10 +42,11 @@ export interface Comparison {
 const spreadOf = (values: readonly number[]): number => (Math.max(...values) - Math.min(...values)) / median(values);
 
 /** Within each repetition, so that what slows the machine for a while slows both. */
-const ratiosTo = (run: MeasuredRun, base: MeasuredRun): number[] => run.wallMs.map((wallMs, repetition) => wallMs / (base.wallMs[repetition] as number));
+export const ratiosTo = (run: MeasuredRun, base: MeasuredRun, key: 'wallMs' | 'cpuMs' = 'wallMs'): number[] => run[key].map((ms, repetition) => ms / (base[key][repetition] as number));
 
-const shapeOf = ({ model, shape }: MeasuredWorld, overheads: Overheads): RunShape =>
-  ({ ...shape, config: BENCH_SHAPES[model]!.config, overheads, strategy: 'resident', flopsPerSecond: 1 });
+/** Under `resident`, at no rate in particular. */
+export const shapeOf = ({ model, shape, cores }: MeasuredWorld, overheads: Overheads): RunShape =>
+  ({ ...shape, config: BENCH_SHAPES[model]!.config, overheads: { ...overheads, cores }, strategy: 'resident', flopsPerSecond: 1 });
 
 function compareWorld(world: MeasuredWorld, overheads: Overheads): Comparison {
   const shape = shapeOf(world, overheads);

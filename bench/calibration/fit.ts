@@ -1,58 +1,92 @@
-/** Overheads of this machine, fitted to some of the measured worlds; the others are predicted. */
+/**
+ * Overheads of this machine, fitted to some of the measured worlds; the others are predicted.
+ *
+ * What keeps ranks busy is fitted to their CPU time, which a busy machine hardly changes: that of each strategy over that of `resident` in the same repetition. What ranks wait for is fitted
+ * to wall time after that.
+ */
+import { median } from '../../src/cli/bench-strategies-report.ts';
+import { predictRun } from '../../src/sim/cost.ts';
 import type { Overheads } from '../../src/sim/overheads.ts';
-import { compare, type Cell } from './compare.ts';
+import type { RunShape } from '../../src/sim/run-shape.ts';
+import { compare, ratiosTo, shapeOf, type Cell } from './compare.ts';
 import type { MeasuredWorld } from './measured.ts';
 
 /** Whether a world is fitted to. */
-export const isFitted = ({ model, ranks }: Pick<Cell, 'model' | 'ranks'>): boolean => model === 'many' && ranks === 2;
-export const FITTED_TO = 'many on 2 ranks, all links';
+export const isFitted = ({ model, link }: Pick<Cell, 'model' | 'link'>): boolean => model === 'many' && link === 'none';
+export const FITTED_TO = 'many, link none';
 
-type Values = readonly [layerMs: number, exchangeMs: number, messageMs: number, copyMsPerMegabyte: number, jitter: number];
+/** Something to be fitted, in units in which nothing of it is 0. */
+interface Value {
+  readonly start: number;
+  /** Above, it would stand for something else. */
+  readonly most: number;
+}
+const BUSY: Readonly<Record<'layerMs' | 'exchangeMs' | 'messageMs' | 'copyMsPerMegabyte', Value>> = {
+  layerMs: { start: 1, most: 10 }, exchangeMs: { start: 1, most: 20 }, messageMs: { start: 1, most: 20 }, copyMsPerMegabyte: { start: 0.5, most: 10 },
+};
+const WAITING: Readonly<Record<'noticeMs' | 'jitter', Value>> = { noticeMs: { start: 5, most: 50 }, jitter: { start: 0.1, most: 0.5 } };
 
-const START: Values = [1, 1, 5, 0.5, 0.1];
-/** Above: they would stand for something else. */
-const MOST: Values = [10, 20, 100, 5, 0.5];
 /** Steps are halved from the first to below the last, as factors. */
 const [FIRST_STEP, LAST_STEP] = [1.5, 0.04];
 /** A value below this share of its start is as good as none, and can grow again from there. */
 const LEAST_SHARE = 1e-3;
 
-const rounded = (value: number): number => Number(value.toPrecision(3));
-
-const overheadsOf = ([layerMs, exchangeMs, messageMs, copyMsPerMegabyte, jitter]: Values): Overheads => ({
-  layerMs: rounded(layerMs), exchangeMs: rounded(exchangeMs), messageMs: rounded(messageMs), copyBytesPerSecond: rounded(1e9 / copyMsPerMegabyte), jitter: rounded(jitter), seed: 1,
-});
-
-/** Squares of what lies beyond count, so that no cell is given up for others; ratios, so that half and twice are equally wrong. */
-const badness = (cells: readonly Cell[]): number => cells.reduce((sum, { error }) => sum + Math.log1p(error) ** 2, 0) / cells.length;
-
-/**
- * Least squares of the logarithms of predicted over measured time, one value at a time: up and down by a factor, which gets smaller when nothing helps.
- * @returns null when none of the worlds is there
- */
-export function fitOverheads(worlds: readonly MeasuredWorld[]): Overheads | null {
-  const some = worlds.filter(({ model, shape: { ranks } }) => isFitted({ model, ranks }));
-  if (some.length === 0) return null;
-  const badnessOf = (values: Values): number => {
-    try {
-      return badness(compare(some, overheadsOf(values)).cells);
-    } catch (error) {
-      if (error instanceof RangeError) return Infinity; // more than resident takes in all
-      throw error;
-    }
-  };
-  let [best, least] = [START, badnessOf(START)];
+/** One value at a time, up and down by a factor that gets smaller when nothing helps. */
+function descend<Key extends string>(values: Readonly<Record<Key, Value>>, badnessOf: (values: Readonly<Record<Key, number>>) => number): Record<Key, number> {
+  const keys = Object.keys(values) as Key[];
+  let best = Object.fromEntries(keys.map((key) => [key, values[key].start])) as Record<Key, number>;
+  let least = badnessOf(best);
   for (let step = FIRST_STEP; step > LAST_STEP;) {
     const before = least;
-    for (const index of START.keys()) {
+    for (const key of keys) {
       for (const factor of [1 + step, 1 / (1 + step)]) {
-        const value = Math.min(MOST[index] as number, Math.max((START[index] as number) * LEAST_SHARE, (best[index] as number) * factor));
-        const values = best.with(index, value) as unknown as Values;
-        const found = badnessOf(values);
-        if (found < least) [best, least] = [values, found];
+        const tried = { ...best, [key]: Math.min(values[key].most, Math.max(values[key].start * LEAST_SHARE, best[key] * factor)) };
+        const found = badnessOf(tried);
+        if (found < least) [best, least] = [tried, found];
       }
     }
     if (least > before * 0.99) step /= 2;
   }
-  return overheadsOf(best);
+  return best;
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(3));
+
+/** Squares, so that no cell is given up for others; of logarithms, so that half and twice are equally wrong. */
+const badness = (ratios: readonly number[]): number => ratios.reduce((sum, ratio) => sum + Math.log(ratio) ** 2, 0) / ratios.length;
+
+/** Milliseconds that all devices are busy. */
+const busyMs = (shape: RunShape): number => predictRun(shape).ranks.reduce((sum, { computeMs }) => sum + computeMs, 0);
+
+/** Predicted over measured CPU time of each strategy; the rate is the one at which that of `resident` is right. */
+function cpuRatios(world: MeasuredWorld, overheads: Overheads): number[] {
+  const base = world.runs.find(({ strategy }) => strategy === 'resident')!;
+  const shape = shapeOf(world, overheads);
+  const [onceMs, twiceMs, residentMs] = [busyMs({ ...shape, flopsPerSecond: 1e9 }), busyMs({ ...shape, flopsPerSecond: 0.5e9 }), median(base.cpuMs)];
+  const flopsMs = twiceMs - onceMs;
+  const flopsPerSecond = (1e9 * flopsMs) / (residentMs - (onceMs - flopsMs));
+  if (flopsPerSecond < 0) return [Infinity]; // overheads alone are more than resident takes
+  return world.runs.filter((run) => run !== base && run.reason === null).map((run) =>
+    busyMs({ ...shape, strategy: run.strategy, flopsPerSecond }) / (median(ratiosTo(run, base, 'cpuMs')) * residentMs));
+}
+
+/** Predicted over measured wall time. */
+function wallRatios(worlds: readonly MeasuredWorld[], overheads: Overheads): number[] {
+  try {
+    return compare(worlds, overheads).cells.map(({ error }) => 1 + error);
+  } catch (error) {
+    if (error instanceof RangeError) return [Infinity]; // as above
+    throw error;
+  }
+}
+
+/** @returns null when none of the worlds is there */
+export function fitOverheads(worlds: readonly MeasuredWorld[]): Overheads | null {
+  const some = worlds.filter(isFitted);
+  if (some.length === 0) return null;
+  const busyOf = ({ layerMs, exchangeMs, messageMs, copyMsPerMegabyte }: Record<keyof typeof BUSY, number>): Overheads =>
+    ({ layerMs: rounded(layerMs), exchangeMs: rounded(exchangeMs), messageMs: rounded(messageMs), copyBytesPerSecond: rounded(1e9 / copyMsPerMegabyte) });
+  const busy = busyOf(descend(BUSY, (values) => badness(some.flatMap((world) => cpuRatios(world, busyOf(values))))));
+  const waitingOf = ({ noticeMs, jitter }: Record<keyof typeof WAITING, number>): Overheads => ({ ...busy, noticeMs: rounded(noticeMs), jitter: rounded(jitter), seed: 1 });
+  return waitingOf(descend(WAITING, (values) => badness(wallRatios(some, waitingOf(values)))));
 }

@@ -4,6 +4,7 @@ import { runTrials, type RunContext, type Trial } from '../../src/cli/bench-stra
 import { prepareSetting, type Setting } from '../../src/cli/bench-strategies-setting.ts';
 import { promptsOf } from '../../src/cli/workload.ts';
 import { launchCluster, type Cluster, type ClusterOptions } from '../../src/cluster/index.ts';
+import { rankThreads } from '../../src/cluster/spawn.ts';
 import { loadTuning, saveTuning } from '../../src/node/tuning-cache.ts';
 import { SIM_STRATEGIES } from '../../src/sim/run-shape.ts';
 import { ownWorkload } from '../../src/sim/workload.ts';
@@ -89,5 +90,5 @@ export async function measureWorld(spec: WorldSpec, adapters: Set<string>, tell:
   const { trials, interleaved } = await runTrials(context);
   await saveTuning(context.tuning);
   const { config: _, strategy: __, flopsPerSecond: ___, ...shape } = baseShape({ setting, ranks: spec.ranks, link, linkLines: [], matmulFlopsPerSecond: 1, interleaved, trials });
-  return { model: spec.model, link: spec.link, shape, runs: trials.map((trial) => runOf(trial, loads.get(trial.strategy) ?? [])) };
+  return { model: spec.model, link: spec.link, shape, cores: rankThreads(spec.ranks), runs: trials.map((trial) => runOf(trial, loads.get(trial.strategy) ?? [])) };
 }

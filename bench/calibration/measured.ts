@@ -24,6 +24,8 @@ export interface MeasuredWorld {
   readonly link: string;
   /** All but the model and the strategy, see {@link RunShape}; the rate is not used. */
   readonly shape: Omit<RunShape, 'config' | 'strategy' | 'flopsPerSecond'>;
+  /** Of each rank. */
+  readonly cores: number;
   readonly runs: readonly MeasuredRun[];
 }
 

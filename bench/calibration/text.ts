@@ -53,12 +53,13 @@ export const LEGEND: readonly string[] = [
 
 function overheadsText(overheads: Overheads | null): string {
   if (overheads === null) return `overheads: none, because nothing was measured of ${FITTED_TO}`;
-  const { layerMs = 0, exchangeMs = 0, messageMs = 0, copyBytesPerSecond = Infinity, jitter = 0 } = overheads;
+  const { layerMs = 0, exchangeMs = 0, messageMs = 0, noticeMs = 0, copyBytesPerSecond = Infinity, jitter = 0 } = overheads;
   return [
     `overheads, fitted to ${FITTED_TO}:`,
     `  ${layerMs} ms of a rank for a layer of a pass, beside its FLOPs`,
     `  ${exchangeMs} ms of a rank for an exchange of rows`,
-    `  ${messageMs} ms until rows are noticed at the other end, beside the latency of the link`,
+    `  ${messageMs} ms of a rank for each peer in it`,
+    `  ${noticeMs} ms until rows are noticed at the other end, beside the latency of the link`,
     `  ${(copyBytesPerSecond / 1e9).toFixed(2)} GB/s at which a rank packs and unpacks rows, and copies experts to a slot`,
     `  ${formatPercent(jitter)} standard deviation of the time of a compute step`,
   ].join('\n');

@@ -140,7 +140,7 @@ type Frontier = readonly (readonly number[])[];
 /** @param layers how much of a layer the stage is */
 function addStage(steps: StepBuilder, { flops, bytes, exchange }: Stage, frontier: Frontier, place: StepPlace, layers: number): Frontier {
   const computed = frontier.map((after, rank) => {
-    const extra: Extra = { layers, ...(bytes && { exchanges: 1, copiedBytes: sentBy(bytes, rank) + receivedBy(bytes, rank) }) };
+    const extra: Extra = { layers, ...(bytes && { exchanges: 1, messages: frontier.length - 1, copiedBytes: sentBy(bytes, rank) + receivedBy(bytes, rank) }) };
     return flops[rank] === 0 && steps.extraMs(extra) === 0 ? after : [steps.compute(rank, flops[rank] as number, after, place, extra)];
   });
   if (bytes === undefined) return computed;

@@ -1,5 +1,5 @@
 /**
- * What ranks spend beside true FLOPs and bytes on the link. On a software adapter the host's work takes the very cores that compute, so all but {@link Overheads.messageMs}
+ * What ranks spend beside true FLOPs and bytes on the link. On a software adapter the host's work takes the very cores that compute, so all but {@link Overheads.noticeMs}
  * keeps a rank's device busy. `npm run bench:calibration` fits these to real runs; nothing of it by default.
  */
 import { hashWords } from './random.ts';
@@ -7,10 +7,12 @@ import { hashWords } from './random.ts';
 export interface Overheads {
   /** Of a layer of a pass, however few its rows: its kernels are recorded and launched. */
   readonly layerMs?: number;
-  /** Of an exchange of rows on a rank: kernels that pack and unpack, buffers that are mapped, messages that are handled. */
+  /** Of an exchange of rows on a rank: kernels that pack and unpack are launched, buffers are mapped. */
   readonly exchangeMs?: number;
-  /** Between rows that are ready and rows that are noticed at the other end, beside the latency of the link: turns of two event loops. Nobody is busy meanwhile. */
+  /** Of each peer in it: a message is sent, one is received. */
   readonly messageMs?: number;
+  /** Between rows that are ready and rows that are noticed at the other end, beside the latency of the link: turns of two event loops. Nobody is busy meanwhile. */
+  readonly noticeMs?: number;
   /** At which a rank packs, copies and unpacks rows, and copies experts to a slot. */
   readonly copyBytesPerSecond?: number;
   /** Cores that a rank has for all this, where its device is made of them; 1 by default. */
@@ -25,12 +27,13 @@ export interface Overheads {
 export interface Extra {
   readonly layers?: number;
   readonly exchanges?: number;
+  readonly messages?: number;
   readonly copiedBytes?: number;
 }
 
 /** Milliseconds of a rank's device. */
-export const extraMs = ({ layerMs = 0, exchangeMs = 0, copyBytesPerSecond = Infinity, cores = 1 }: Overheads, { layers = 0, exchanges = 0, copiedBytes = 0 }: Extra): number =>
-  (layers * layerMs + exchanges * exchangeMs + (copiedBytes / copyBytesPerSecond) * 1000) / cores;
+export const extraMs = ({ layerMs = 0, exchangeMs = 0, messageMs = 0, copyBytesPerSecond = Infinity, cores = 1 }: Overheads, { layers = 0, exchanges = 0, messages = 0, copiedBytes = 0 }: Extra): number =>
+  (layers * layerMs + exchanges * exchangeMs + messages * messageMs + (copiedBytes / copyBytesPerSecond) * 1000) / cores;
 
 /** What the `count`-th step of a rank takes, as a multiple of its mean: evenly spread over 1 +- sqrt(3) jitter. */
 export function jitterFactor({ jitter = 0, seed = 0 }: Overheads, rank: number, count: number): number {

@@ -82,7 +82,7 @@ export class PipelineRanks {
       const place = { pass, layer: layers.first, exchange: 'stage' as const };
       if (rank > 0) before = [this.steps.message(rank - 1, rank, rowBytes, before, place)];
       const ends = (rank > 0 ? 1 : 0) + (rank < last ? 1 : 0);
-      before = [of.pass(pass, this.#partsOf(work, layers), before, { exchanges: ends / 2, copiedBytes: ends * rowBytes })];
+      before = [of.pass(pass, this.#partsOf(work, layers), before, { exchanges: ends / 2, messages: ends / 2, copiedBytes: ends * rowBytes })];
       of.ahead(pass + 1);
     }
     return before[0] as number;

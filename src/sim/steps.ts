@@ -140,7 +140,7 @@ export abstract class StepBuilder {
   message(from: number, to: number, bytes: number, after: readonly number[], place: StepPlace): number {
     const draft = this.#transfer('message', from, to, channelOf(from, SEND), bytes, after, place);
     draft.other = channelOf(to, RECEIVE);
-    draft.delayMs += this.#overheads.messageMs ?? 0;
+    draft.delayMs += this.#overheads.noticeMs ?? 0;
     return this.add(draft);
   }
 

@@ -33,21 +33,26 @@ describe('the cost of an exchange', () => {
     expect(added(strategy, { exchangeMs: 2 })).toBeCloseTo(LAYERS * EXCHANGES[strategy] * 2, 9);
   });
 
+  it.each(rowStrategies)('%s: has a part for each peer', (strategy) => {
+    const four = { ranks: 4, lengths: [64, 64, 64, 64] };
+    expect(added(strategy, { messageMs: 2 }, four)).toBeCloseTo(LAYERS * EXCHANGES[strategy] * 3 * 2, 9);
+  });
+
   it('pp: is paid half by the stage that sends and half by the one that receives', () => {
     expect(added('pp', { exchangeMs: 2 })).toBeCloseTo(2, 9);
   });
 
   it('is none where weights travel, or nothing does', () => {
-    for (const strategy of ['asyncep', 'sync', 'resident'] as const) expect(added(strategy, { exchangeMs: 2, messageMs: 2 })).toBe(0);
+    for (const strategy of ['asyncep', 'sync', 'resident'] as const) expect(added(strategy, { exchangeMs: 2, messageMs: 2, noticeMs: 2 })).toBe(0);
   });
 
   it.each(rowStrategies)('%s: rows are noticed later, which nothing hides when one pass runs at a time', (strategy) => {
-    expect(added(strategy, { messageMs: 5 })).toBeCloseTo(LAYERS * EXCHANGES[strategy] * 5, 9);
+    expect(added(strategy, { noticeMs: 5 })).toBeCloseTo(LAYERS * EXCHANGES[strategy] * 5, 9);
   });
 
   it('late notice hides behind the other pass, work on the device does not', () => {
     const two = { lengths: [64, 64, 64, 64], inFlight: 2 };
-    expect(added('dp-tp', { messageMs: 1e-3 }, two)).toBeLessThan(2 * LAYERS * 2 * 1e-3);
+    expect(added('dp-tp', { noticeMs: 1e-3 }, two)).toBeLessThan(2 * LAYERS * 2 * 1e-3);
     expect(added('dp-tp', { exchangeMs: 2 }, two)).toBeCloseTo(2 * LAYERS * 2 * 2, 6);
   });
 
