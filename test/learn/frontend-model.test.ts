@@ -183,6 +183,8 @@ describe('the reader\'s clock', () => {
     const decided = stops.slice(1).map((stop, index) => run.moments.slice(stops[index], stop).filter(({ kind }) => kind === 'routed').length);
     expect(Math.max(...decided)).toBe(1);
     expect(decided.reduce((sum, count) => sum + count, 0)).toBe(REQUESTS);
+    const waiting = run.moments.filter((moment) => moment.kind === 'arrived' && moment.waits).length;
+    expect([waiting > 0, stops.length - 1]).toEqual([true, REQUESTS + waiting + 1]); // and one to the end
     const back = [run.moments.length];
     while ((back.at(-1) as number) > 0) back.push(stepFrom(run.moments, back.at(-1) as number, -1));
     expect(back.toReversed()).toEqual(stops);
@@ -201,10 +203,11 @@ describe('sentences', () => {
 
   it('say why a request goes where it goes', () => {
     expect([
-      routed({}), routed({ matched: 0, matches: [0, 0, 0, 0] }), routed({ matches: [8, 0, 8, 0] }),
+      { kind: 'arrived', ms: 0, request: 17, waits: true } as const, routed({}), routed({ matched: 0, matches: [0, 0, 0, 0] }), routed({ matches: [8, 0, 8, 0] }),
       routed({ matched: 0, engine: 0, loads: [0, 0, 1.1 * T, 0] }), routed({ matched: 3, engine: 0, matches: [3, 8, 8, 0], loads: [0, T, T, 0] }),
     ].map((moment) => sentenceOf(run, moment))).toMatchInlineSnapshot(`
       [
+        "Request 17 (prefix A, blue) arrives and waits: no engine takes more now.",
         "Request 17 (prefix A, blue): 8 of its 10 blocks are known on engine 2. It goes there.",
         "Request 17 (prefix A, blue): no engine knows its prefix, so it goes to engine 2, which has the smallest load.",
         "Request 17 (prefix A, blue): 8 of its 10 blocks are known on engine 2, as on others that have more to do. It goes there.",

@@ -13,7 +13,7 @@ export interface FrontendFigures {
   readonly balance: number;
   /** Of the time in which engines had a batch: waiting for experts. */
   readonly exposedShare: number;
-  /** From the first arrival's clock start to the last answer. */
+  /** Until the last answer. */
   readonly wallMs: number;
 }
 

@@ -55,8 +55,7 @@ class Driver {
   run(): void {
     for (;;) {
       this.#engines.forEach((engine, index) => this.#finish(engine, index));
-      this.#arrive();
-      this.#round();
+      this.#round(this.#arrive());
       const next = this.#nextMs();
       if (next === Infinity) return;
       this.#nowMs = Math.max(this.#nowMs, next);
@@ -85,17 +84,18 @@ class Driver {
     }
   }
 
-  #arrive(): void {
-    for (; (this.arrivals[this.#arrived]?.arrivalMs ?? Infinity) <= this.#nowMs; this.#arrived++) {
-      this.#scheduler.add(this.#requests[this.#arrived] as SimRequest);
-      this.#tell({ kind: 'arrived', ms: this.#nowMs, request: this.#arrived });
-    }
+  #arrive(): readonly number[] {
+    const first = this.#arrived;
+    while ((this.arrivals[this.#arrived]?.arrivalMs ?? Infinity) <= this.#nowMs) this.#scheduler.add(this.#requests[this.#arrived++] as SimRequest);
+    return Array.from({ length: this.#arrived - first }, (_, i) => first + i);
   }
 
-  #round(): void {
+  #round(arrived: readonly number[]): void {
     const batches = this.#scheduler.round(this.#nowMs, this.#arrived === this.arrivals.length);
     this.#seeWhoLeft();
     const passes = batches.map((batch) => this.#submit(batch));
+    const decided = new Set(this.#decisions.map((decision) => ('request' in decision ? decision.request : null)));
+    for (const request of arrived) this.#tell({ kind: 'arrived', ms: this.#nowMs, request, waits: !decided.has(request) });
     for (const decision of this.#decisions) {
       if (decision.kind !== 'leaving') {
         this.#tell(decision);

@@ -38,6 +38,8 @@ interface At {
 export interface Arrived extends At {
   readonly kind: 'arrived';
   readonly request: number;
+  /** Nothing was decided about it in the round at its arrival. */
+  readonly waits: boolean;
 }
 
 /** A baseline gave a request to an engine's own queue. */

@@ -2,6 +2,7 @@
 import { useEffect } from 'preact/hooks';
 import { happened, advance, atSeconds, lengthSeconds, pause, play, playing, restart, run, seek, speed, step, view } from './state.ts';
 import { sentenceOf } from './sentences.ts';
+import type { Moment } from './moments.ts';
 import { stepFrom } from './timeline.ts';
 
 const SPEEDS = [0.5, 1, 2, 4, 8];
@@ -48,23 +49,26 @@ export function Playback() {
   );
 }
 
+/** Moments of [first, last) that are worth a sentence: the decision about a request says that it has come. */
+const told = (first: number, last: number): readonly { readonly number: number; readonly moment: Moment }[] =>
+  run.value.moments.slice(first, last).map((moment, index) => ({ number: first + index, moment })).filter(({ moment }) => moment.kind !== 'arrived' || moment.waits);
+
 /** What the last step brought, for who does not see it; silent while it plays. */
 function Announcement() {
-  const { moments } = run.value;
-  const told = playing.value ? [] : moments.slice(stepFrom(moments, happened.value, -1), happened.value);
-  return <p class="unseen" aria-live="polite">{told.map((moment) => sentenceOf(run.value, moment)).join(' ')}</p>;
+  const news = playing.value ? [] : told(stepFrom(run.value.moments, happened.value, -1), happened.value);
+  return <p class="unseen" aria-live="polite">{news.map(({ moment }) => sentenceOf(run.value, moment)).join(' ')}</p>;
 }
 
 export function Sentences() {
   const last = happened.value;
-  const first = Math.max(0, last - LATEST);
-  const latest = run.value.moments.slice(first, last).map((moment, index) => ({ number: first + index, moment })).toReversed();
+  const first = Math.max(0, last - 2 * LATEST);
+  const latest = told(first, last).toReversed();
   return (
     <>
       <Announcement />
       <ol class="said" aria-label="What happened last, the newest first">
         {latest.length === 0 && <li>Nothing has come yet. Press Play, or Step for one request.</li>}
-        {latest.map(({ number, moment }) => <li key={number} data-kind={moment.kind}>{sentenceOf(run.value, moment)}</li>)}
+        {latest.slice(0, LATEST).map(({ number, moment }) => <li key={number} data-kind={moment.kind}>{sentenceOf(run.value, moment)}</li>)}
       </ol>
     </>
   );

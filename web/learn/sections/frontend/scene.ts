@@ -2,6 +2,7 @@
 import { presetConfig } from '../../../../src/model/presets.ts';
 import { BLOCK_TOKENS } from '../../../../src/runtime/kernels/attention.ts';
 import { requestFlops } from '../../../../src/serving/request-flops.ts';
+import { CANDIDATES } from '../../../../src/sim/serving/request.ts';
 import type { SchedulerKind, SchedulerOptions } from '../../../../src/serving/scheduling.ts';
 
 /** Blocks of a prefix. */
@@ -11,8 +12,6 @@ export const PREFIX_TOKENS = PREFIX_BLOCKS * BLOCK_TOKENS;
 export const SUFFIX_TOKENS = { least: 40, most: 87 } as const;
 /** Of a run: enough for prefixes to be forgotten and computed again. */
 export const REQUESTS = 200;
-/** Answers to choose from, as in the simulator's requests. */
-const CANDIDATES = 4;
 
 /** At which a device computes: an H100's FP8 peak times what whole passes reach of it, as in the first scenario of the page. */
 export const FLOPS_PER_SECOND = 316e12;

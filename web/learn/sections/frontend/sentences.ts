@@ -31,7 +31,7 @@ export const isSpill = (run: FrontendRun, moment: Moment): moment is Routed =>
 function spillSentence(run: FrontendRun, routed: Routed): string {
   const better = passedOver(routed);
   const known = Math.max(...better.map((engine) => routed.matches[engine] as number));
-  const all = blocksOf(run, routed.request).all;
+  const all = blocksOf(run, routed.request);
   const atT = better.every((engine) => (routed.loads[engine] as number) >= run.scene.threshold) ? 'at T' : 'full';
   const who = `${requestName(run, routed.request)} spills over: ${engineList(better)} ${better.length === 1 ? 'knows' : 'know'} ${known} of its ${all} blocks, but ${better.length === 1 ? 'is' : 'are'} ${atT}.`;
   if (routed.matched > 0) return `${who} It goes to engine ${routed.engine}, which knows ${routed.matched}.`;
@@ -43,7 +43,7 @@ function prefixSentence(run: FrontendRun, routed: Routed): string {
   if (isSpill(run, routed)) return spillSentence(run, routed);
   if (matched === 0) return `${requestName(run, request)}: no engine knows its prefix, so it goes to engine ${engine}, which has the smallest load.`;
   const others = matches.filter((other) => other === matched).length > 1 ? ', as on others that have more to do' : '';
-  return `${requestName(run, request)}: ${matched} of its ${blocksOf(run, request).all} blocks are known on engine ${engine}${others}. It goes there.`;
+  return `${requestName(run, request)}: ${matched} of its ${blocksOf(run, request)} blocks are known on engine ${engine}${others}. It goes there.`;
 }
 
 function baselineSentence(run: FrontendRun, routed: Routed): string {
@@ -51,7 +51,7 @@ function baselineSentence(run: FrontendRun, routed: Routed): string {
   const better = passedOver(routed);
   const known = Math.max(...better.map((other) => routed.matches[other] as number));
   const lost = better.length === 0 ? '' : ` There are ${known} on ${engineList(better)}, but this scheduler does not look.`;
-  return `${requestName(run, request)} goes into the next batch of engine ${engine}, where ${matched} of its ${blocksOf(run, request).all} blocks are known.${lost}`;
+  return `${requestName(run, request)} goes into the next batch of engine ${engine}, where ${matched} of its ${blocksOf(run, request)} blocks are known.${lost}`;
 }
 
 function queuedSentence(run: FrontendRun, { request, engine }: Queued): string {
@@ -79,7 +79,7 @@ function endedSentence({ engine, requests, events }: Pass): string {
 /** One or two sentences. */
 export function sentenceOf(run: FrontendRun, moment: Moment): string {
   switch (moment.kind) {
-    case 'arrived': return `${requestName(run, moment.request)} arrives.`;
+    case 'arrived': return `${requestName(run, moment.request)} arrives${moment.waits ? ' and waits: no engine takes more now' : ''}.`;
     case 'queued': return queuedSentence(run, moment);
     case 'routed': return gathers(run.settings.scheduler) ? prefixSentence(run, moment) : baselineSentence(run, moment);
     case 'saturated': return `Engine ${moment.engine} is at T (${timesT(run, moment.flops)}): its batch takes no more.`;

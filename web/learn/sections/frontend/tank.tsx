@@ -19,7 +19,7 @@ function LayerBars({ layers }: { layers: readonly Layer[] }) {
     <>
       {layers.map(({ request, prefix, prefixFlops, suffixFlops }) => (
         <i key={request} class="layer" style={{ ...lookOf(prefix).style, height: `${heightOf(prefixFlops + suffixFlops, scene)}%` }}>
-          <i class="edge">{lookOf(prefix).letter}</i>
+          <i class="edge"><b>{lookOf(prefix).letter}</b></i>
           <i class="work">
             <i class="suffix" style={{ flexGrow: suffixFlops }} />
             {prefixFlops > 0 && <i class="prefix" style={{ flexGrow: prefixFlops }} />}

@@ -46,10 +46,8 @@ export function runMs({ moments }: FrontendRun, seconds: Float64Array, at: numbe
 
 /** A step ends behind a decision about a request: that it goes to an engine, or that it has to wait. */
 function endsStep(moments: readonly Moment[], index: number): boolean {
-  const [moment, after] = [moments[index] as Moment, moments[index + 1]];
-  if (moment.kind === 'routed' || moment.kind === 'queued') return true;
-  if (moment.kind !== 'arrived') return index === moments.length - 1;
-  return !((after?.kind === 'routed' || after?.kind === 'queued') && after.request === moment.request);
+  const moment = moments[index] as Moment;
+  return moment.kind === 'routed' || moment.kind === 'queued' || (moment.kind === 'arrived' && moment.waits);
 }
 
 /** Number of moments to show after a step from `count` of them. */

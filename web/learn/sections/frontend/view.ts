@@ -1,9 +1,10 @@
 /** What the drawing shows: a run up to one of its moments. Pure. */
 import { BLOCK_TOKENS } from '../../../../src/runtime/kernels/attention.ts';
-import { prefixOfBlock } from './arrivals.ts';
+import { prefixOfBlock, type Arrival } from './arrivals.ts';
+import { CANDIDATES } from '../../../../src/sim/serving/request.ts';
 import { KnownBlocks } from './known-blocks.ts';
 import type { FrontendRun, Moment, Pass } from './moments.ts';
-import { flopsOf, PREFIX_BLOCKS, PREFIX_TOKENS } from './scene.ts';
+import { flopsOf, PREFIX_TOKENS } from './scene.ts';
 
 /** A request's part of a batch, FLOPs. */
 export interface Layer {
@@ -45,8 +46,8 @@ export interface View {
 
 /** A request's FLOPs when so many leading tokens are cached, split into those of the prefix and the rest. */
 export function layerOf({ arrivals }: FrontendRun, request: number, cachedTokens: number): Layer {
-  const { prefix, tokens } = arrivals[request] as FrontendRun['arrivals'][number];
-  const whole = flopsOf({ newTokens: tokens - cachedTokens, cachedTokens, candidates: 4 });
+  const { prefix, tokens } = arrivals[request] as Arrival;
+  const whole = flopsOf({ newTokens: tokens - cachedTokens, cachedTokens, candidates: CANDIDATES });
   const prefixFlops = cachedTokens >= PREFIX_TOKENS ? 0 : flopsOf({ newTokens: PREFIX_TOKENS - cachedTokens, cachedTokens });
   return { request, prefix, prefixFlops, suffixFlops: whole - prefixFlops };
 }
@@ -113,7 +114,7 @@ class Replay {
     this.queue.delete(request);
     engine.queue.delete(request);
     engine.filling.push(layerOf(this.run, request, matched * BLOCK_TOKENS));
-    engine.known.promise((this.run.arrivals[request] as FrontendRun['arrivals'][number]).hashes, matched);
+    engine.known.promise((this.run.arrivals[request] as Arrival).hashes, matched);
   }
 
   #leave(pass: Pass): void {
@@ -147,6 +148,5 @@ export function viewAfter(run: FrontendRun, count: number): View {
   return { queue: [...queue], engines: engines.map((engine) => engine.view()), passes, arrived, answered };
 }
 
-/** Blocks of a request, and how many of them are its prefix's. */
-export const blocksOf = ({ arrivals }: FrontendRun, request: number): { readonly prefix: number; readonly all: number } =>
-  ({ prefix: PREFIX_BLOCKS, all: (arrivals[request] as FrontendRun['arrivals'][number]).hashes.length });
+/** Full blocks of a request. */
+export const blocksOf = ({ arrivals }: FrontendRun, request: number): number => (arrivals[request] as Arrival).hashes.length;
