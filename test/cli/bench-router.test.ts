@@ -11,7 +11,7 @@ describe('bad input of bench router', () => {
   it.each([
     [['--workload', 'many'], '--workload: many: is unknown; expected mixed, short, medium, long, ultra, or --trace with a file'],
     [['--schedulers', 'prefix,magic'], '--schedulers: magic: is unknown; expected some of prefix, grouped, least-loaded, shortest-prefill-first, random'],
-    [['--engines', '8,99'], '--engines: 99 engines asked for; expected whole numbers from 1 to 32'],
+    [['--engines', '8,9999'], '--engines: 9999 engines asked for; expected whole numbers from 1 to 4096'],
     [['--rate', '2'], '--rate: 2: mixed has no arrival times; expected inf, or --trace'],
     [['--trace', 'no-such.jsonl'], 'no-such.jsonl: no such file'],
     [['--saturation', 'fast'], '--saturation: "fast" is no rate; expected peak, measured, or FLOP/s above zero such as 1.5TFLOPS, 16GFLOP/s or 2e12'],
