@@ -67,7 +67,7 @@ function Handle({ chart, exposed }: { readonly chart: Chart; readonly exposed: b
   const [x, y] = [chart.x(tokens), Math.max(0, chart.y(chart.computeMs(tokens)))];
   return (
     <g
-      class="handle" id="batch-handle" role="slider" tabIndex={0} aria-label="Tokens of a batch" aria-valuemin={RANGES.tokens.least} aria-valuemax={RANGES.tokens.most} aria-valuenow={tokens}
+      class="handle" id="batch-handle" role="slider" tabindex={0} aria-label="Tokens of a batch" aria-valuemin={RANGES.tokens.least} aria-valuemax={RANGES.tokens.most} aria-valuenow={tokens}
       aria-valuetext={`${tokensText(tokens)}, ${exposed ? 'the gather is exposed' : 'the gather is hidden'}`} data-exposed={exposed}
       onKeyDown={(event) => {
         const act = KEYS[event.key];
