@@ -89,6 +89,6 @@ export async function measureWorld(spec: WorldSpec, adapters: Set<string>, tell:
   const context: RunContext = { setting, ranks: spec.ranks, link, tuning: await loadTuning(), launch, tell };
   const { trials, interleaved } = await runTrials(context);
   await saveTuning(context.tuning);
-  const { config: _, strategy: __, flopsPerSecond: ___, ...shape } = baseShape({ setting, ranks: spec.ranks, link, linkLines: [], matmulFlopsPerSecond: 1, interleaved, trials });
+  const { config: _, strategy: __, flopsPerSecond: ___, overheads: ____, ...shape } = baseShape({ setting, ranks: spec.ranks, link, linkLines: [], matmulFlopsPerSecond: 1, interleaved, trials });
   return { model: spec.model, link: spec.link, shape, cores: rankThreads(spec.ranks), runs: trials.map((trial) => runOf(trial, loads.get(trial.strategy) ?? [])) };
 }

@@ -2,6 +2,8 @@
 import type { Link } from '../collective/link.ts';
 import { layerExpertBytes, prefillFlops } from '../model/flops.ts';
 import { crossOvers, predictRun, residentRate, saturationThreshold } from '../sim/cost.ts';
+import type { Overheads } from '../sim/overheads.ts';
+import { SOFTWARE_OVERHEADS } from '../sim/presets/software-overheads.ts';
 import { BASELINES, type RunShape, type SimStrategy } from '../sim/run-shape.ts';
 import type { Repetition, Trial } from './bench-strategies-run.ts';
 import type { Setting } from './bench-strategies-setting.ts';
@@ -48,6 +50,8 @@ export interface WorldReport {
   /** Rate of the kernels in a pass, of one rank, from which predictions are made, and what it was taken from. */
   readonly kernelFlopsPerSecond: number;
   readonly calibratedBy: string;
+  /** That predictions count beside FLOPs and bytes; null: none. */
+  readonly overheads: Overheads | null;
   /** How many ranks compute at the same time without slowing each other. */
   readonly processors: number;
   readonly link: Link | null;
@@ -105,11 +109,13 @@ const medianWall = ({ repetitions }: Trial): number => median(repetitions.map(({
 export function baseShape({ setting, ranks, link, trials, matmulFlopsPerSecond }: WorldFacts): RunShape {
   const { flags: { batchTokens, wire, dispatch }, model: { config }, prompts, candidates, weightBytes } = setting;
   const expertShares = measuredShares(trials, ranks);
+  const cores = trials.find(({ reason }) => reason === null)?.cores ?? null;
   return {
     config, strategy: 'resident', ranks, lengths: prompts.map(({ length }) => length), batchTokens, candidates: candidates.length,
     flopsPerSecond: matmulFlopsPerSecond, link: link ?? measuredLink(setting, ranks, trials), wire, weightBytes, dispatch,
     processors: Math.max(1, ...trials.map(({ processors }) => processors)),
     ...(expertShares === undefined ? {} : { expertShares }),
+    ...(cores === null ? {} : { overheads: { ...SOFTWARE_OVERHEADS, cores } }),
   };
 }
 
@@ -135,6 +141,18 @@ function calibrate(shape: RunShape, trials: readonly Trial[]): { readonly rate: 
     return { rate: residentRate(shape, wallMs(trial)), by: name === 'resident' ? 'resident' : `${name} less what was exposed` };
   }
   return { rate: shape.flopsPerSecond as number, by: 'the matmul rate' };
+}
+
+/** A model so small that the overheads of another machine alone would take longer than it ran is predicted without. */
+function calibrated(shape: RunShape, trials: readonly Trial[]): { readonly shape: RunShape; readonly by: string } {
+  const { overheads, ...bare } = shape;
+  try {
+    const { rate, by } = calibrate(shape, trials);
+    return { shape: { ...shape, flopsPerSecond: rate }, by };
+  } catch (error) {
+    if (overheads === undefined || !(error instanceof RangeError)) throw error;
+    return calibrated(bare, trials);
+  }
 }
 
 const NO_FIGURES = {
@@ -177,15 +195,13 @@ function crossOversOf(shape: RunShape, strategies: readonly SimStrategy[]): Part
 /** All figures of one number of ranks. */
 export function reportWorld(facts: WorldFacts): WorldReport {
   const { setting: { model: { config } }, ranks, trials, matmulFlopsPerSecond, link, linkLines, interleaved } = facts;
-  const uncalibrated = baseShape(facts);
-  const { rate, by } = calibrate(uncalibrated, trials);
-  const shape = { ...uncalibrated, flopsPerSecond: rate };
+  const { shape, by } = calibrated(baseShape(facts), trials);
   const measured = trials.filter(({ reason }) => reason === null);
   const baselines = measured.filter(({ strategy }) => BASELINES.includes(strategy));
   const bestBaseline = baselines.length === 0 ? null : Math.min(...baselines.map(medianWall));
   const gatherMs = Math.max(0, ...measured.map((trial) => trial.gatherMs)) || null;
   return {
-    ranks, matmulFlopsPerSecond, kernelFlopsPerSecond: rate, calibratedBy: by, processors: shape.processors as number, link, linkLines, interleaved, gatherMs,
+    ranks, matmulFlopsPerSecond, kernelFlopsPerSecond: shape.flopsPerSecond as number, calibratedBy: by, overheads: shape.overheads ?? null, processors: shape.processors as number, link, linkLines, interleaved, gatherMs,
     threshold: gatherMs === null ? null : saturationThreshold(config.layerIsMoe.filter(Boolean).length, gatherMs, matmulFlopsPerSecond),
     crossOvers: measured.some(({ strategy }) => strategy === 'asyncep') && ranks > 1 ? crossOversOf(shape, baselines.map(({ strategy }) => strategy)) : {},
     figures: trials.map((trial) => figuresOf(trial, facts, shape, bestBaseline)),

@@ -5,6 +5,7 @@
 import { availableParallelism, freemem } from 'node:os';
 import { splitIntoBatches } from '../cluster/batching.ts';
 import type { Cluster, ClusterOptions, RunResult, Tuning } from '../cluster/index.ts';
+import { rankThreads } from '../cluster/spawn.ts';
 import type { Link } from '../collective/link.ts';
 import { InputError } from '../errors.ts';
 import { layerExpertBytes, sharedParameters } from '../model/flops.ts';
@@ -28,6 +29,8 @@ export interface Trial {
   readonly gatherMs: number;
   /** How many of the ranks compute at the same time without slowing each other. */
   readonly processors: number;
+  /** Of each rank, where all are on software adapters; null: they are not, or none ran. */
+  readonly cores: number | null;
   /** Largest relative L2 distance of a sequence's logits from those of the first strategy that ran; null: it is the first. */
   readonly distance: number | null;
 }
@@ -136,11 +139,12 @@ function trialOf({ variant, cluster, repetitions, logits }: Running, reference: 
   return {
     variant, strategy: variant.strategy, reason: null, repetitions, deviceBytes: deviceBytes(cluster), gatherMs: Math.max(...cluster.ranks.map(({ gatherMs }) => gatherMs)),
     processors: processorsOf(cluster),
+    cores: cluster.ranks.every(({ software }) => software) ? rankThreads(cluster.ranks.length) : null,
     distance: reference === null ? null : logitsDistance(logits, reference),
   };
 }
 
-const notRun = (variant: Variant, reason: string): Trial => ({ variant, strategy: variant.strategy, reason, repetitions: [], deviceBytes: 0, gatherMs: 0, processors: 0, distance: null });
+const notRun = (variant: Variant, reason: string): Trial => ({ variant, strategy: variant.strategy, reason, repetitions: [], deviceBytes: 0, gatherMs: 0, processors: 0, cores: null, distance: null });
 
 /** Share of the free memory that all clusters together may take. */
 const MEMORY_SHARE = 0.7;

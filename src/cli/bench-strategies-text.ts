@@ -1,5 +1,6 @@
 /** The report of `bench strategies` as a table for the terminal, and as CSV. */
 import { formatLink } from '../collective/link.ts';
+import type { Overheads } from '../sim/overheads.ts';
 import type { StrategyFigures, WorldReport } from './bench-strategies-report.ts';
 import type { Setting } from './bench-strategies-setting.ts';
 import { csvOf } from './csv.ts';
@@ -60,11 +61,16 @@ export function describeModel({ model: { config }, flags, weightBytes }: Setting
   return `model ${flags.model}: ${numHiddenLayers} layers, hidden ${hiddenSize}, ${numExperts} experts of ${moeIntermediateSize}, ${numExpertsPerTok} a token, ${weightBytes} bytes a weight; batches of ${formatCount(flags.batchTokens)} tokens, rows on the wire ${flags.wire}, dispatch per ${flags.dispatch}`;
 }
 
+/** Those of software adapters (src/sim/presets/software-overheads.ts). */
+const overheadsLine = ({ layerMs = 0, exchangeMs = 0, messageMs = 0, noticeMs = 0, copyBytesPerSecond = Infinity }: Overheads): string =>
+  `predictions count, beside FLOPs and the link: ${layerMs} ms a layer of a pass, ${exchangeMs} ms an exchange of rows and ${messageMs} ms for each peer in it, ${noticeMs} ms until rows are noticed, copies at ${(copyBytesPerSecond / 1e9).toFixed(2)} GB/s (npm run bench:calibration)`;
+
 /** The arithmetic behind the figures of one number of ranks. */
-export function arithmetic({ ranks, matmulFlopsPerSecond, kernelFlopsPerSecond, calibratedBy, processors, link, linkLines, interleaved, gatherMs, threshold, crossOvers }: WorldReport): string[] {
+export function arithmetic({ ranks, matmulFlopsPerSecond, kernelFlopsPerSecond, calibratedBy, overheads, processors, link, linkLines, interleaved, gatherMs, threshold, crossOvers }: WorldReport): string[] {
   const known = Object.entries(crossOvers).map(([strategy, tokens]) => `${strategy} ${tokens === null ? 'not up to 128K' : formatCount(tokens)}`);
   return [
     `F = ${formatFlops(matmulFlopsPerSecond)} a rank (measured matmul rate); kernels in a pass: ${formatFlops(kernelFlopsPerSecond)} a rank (from ${calibratedBy})`,
+    ...(overheads === null ? [] : [overheadsLine(overheads)]),
     ...(processors >= ranks ? [] : [`${ranks} ranks share ${processors === 1 ? 'one device or core' : `${processors} devices or cores`}: one rank's pause is another's gain, which favours strategies whose ranks wait`]),
     ...linkLines,
     ...(link === null ? [] : [`link of each rank: ${formatLink({ ...link, bytesPerSecond: Number(link.bytesPerSecond.toPrecision(4)) })}`]),

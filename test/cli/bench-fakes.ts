@@ -22,18 +22,19 @@ export interface FakeCluster {
   /** Added to every logit. */
   readonly shift?: number;
   readonly refuses?: string;
+  readonly software?: boolean;
 }
 
 /** Clusters by strategy; what they do is written down in `log`. */
 export function fakeLaunch(clusters: Readonly<Record<string, FakeCluster>>, log: string[] = []): (options: ClusterOptions) => Promise<Cluster> {
   return async ({ strategy, ranks }) => {
-    const { wallMs, passes = [], shift = 0, refuses } = clusters[strategy] as FakeCluster;
+    const { wallMs, passes = [], shift = 0, refuses, software = false } = clusters[strategy] as FakeCluster;
     log.push(`launch ${strategy}`);
     if (refuses !== undefined) throw new InputError('--ranks', '', refuses);
     let runs = 0;
     return {
       ranks: Array.from({ length: ranks }, (_, rank) => ({
-        rank, pid: 1, adapter: `fake ${rank}`, software: false, gatherMs: strategy === 'asyncep' ? 50 : 0,
+        rank, pid: 1, adapter: `fake ${rank}`, software, gatherMs: strategy === 'asyncep' ? 50 : 0,
         memory: [{ name: 'a', where: 'device', expectedBytes: 100, allocatedBytes: 100 + rank }, { name: 'b', where: 'host', expectedBytes: 7, allocatedBytes: 7 }],
       })),
       tuning: { fake: strategy },

@@ -112,6 +112,22 @@ describe('figures', () => {
     expect(tp).toMatchObject({ reason: '2 ranks cannot split 1 <head>', tokensPerSecond: null, speedUp: null });
   });
 
+  it('count the overheads of software adapters, and still are right about the calibrating strategy', async () => {
+    const worldFor = async (software: boolean, wallMs: number): Promise<WorldReport> => {
+      const run = (strategyMs: number): FakeCluster => ({ wallMs: [strategyMs, strategyMs, strategyMs], passes: [passOf(0)], software });
+      const context = await contextOf({ resident: run(wallMs), tp: run(9000) }, [], ['resident', 'tp']);
+      const { trials, interleaved } = await runTrials(context);
+      return reportWorld({ setting: context.setting, ranks: 2, matmulFlopsPerSecond: 10e9, link: context.link, linkLines: [], interleaved, trials });
+    };
+    const [device, software, tooQuick] = [await worldFor(false, 5000), await worldFor(true, 5000), await worldFor(true, 1)];
+    expect([device, software, tooQuick].map(({ overheads }) => overheads !== null)).toEqual([false, true, false]);
+    expect(software.figures[0]?.predictedMs).toBeCloseTo(5000, 3);
+    expect(tooQuick.figures[0]?.predictedMs).toBeCloseTo(1, 6);
+    expect(software.figures[1]?.predictedMs).toBeGreaterThan(device.figures[1]?.predictedMs as number);
+    expect(worldText(software)).toMatch(/predictions count, beside FLOPs and the link: [\d.]+ ms a layer of a pass/);
+    expect(worldText(device)).not.toContain('predictions count');
+  });
+
   it('say how far off the prediction is, from a rate by which the calibrating strategy is right', async () => {
     const context = await contextOf({ ...CLUSTERS, resident: { wallMs: [800, 800, 800], passes: [passOf(0, { transferMs: 0, exposedMs: 0 })] } }, [], ['resident', 'ep']);
     const { trials, interleaved } = await runTrials(context);
