@@ -48,8 +48,8 @@ const computeName = (layer: number | null): string => (layer === null ? 'head' :
 function computeSpans({ rank, pass, layer, flops, parts = [{ layer, flops }] }: Step, startMs: number, endMs: number): Span[] {
   let done = 0;
   const at = (): number => (done === flops ? endMs : startMs + ((endMs - startMs) * done) / flops);
-  return parts.map((part) => {
-    const from = at();
+  return parts.map((part, index) => {
+    const from = index === 0 ? startMs : at(); // a step may have no FLOPs at all
     done += part.flops;
     return { rank, track: 'compute', name: computeName(part.layer), startMs: from, endMs: at(), pass, layer: part.layer };
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { predictRun, residentRate } from '../../src/sim/cost.ts';
 import { jitterFactor, type Overheads } from '../../src/sim/overheads.ts';
 import { SIM_STRATEGIES, type RunShape, type SimStrategy } from '../../src/sim/run-shape.ts';
+import { traceOf } from '../../src/sim/trace.ts';
 import { smallConfig } from './small-config.ts';
 
 const LAYERS = 4;
@@ -61,6 +62,16 @@ describe('the cost of an exchange', () => {
     const rows = 64 * 32 * 2;
     const last = (1 * (32 * 2 + 2 * 8) + 1 * 32 * 2);
     expect(added('dp-tp', { copyBytesPerSecond: 1e6 })).toBeCloseTo((2 * ((LAYERS - 1) * (packets + rows) + last)) / 1e3, 6);
+  });
+});
+
+describe('a step without FLOPs', () => {
+  it('is seen in the timeline when an exchange keeps the device busy', () => {
+    const { schedule, ranks } = predictRun(shapeOf('tp', { exchangeMs: 2 }));
+    const compute = traceOf(schedule).filter(({ track }) => track === 'compute');
+    for (const { rank, computeMs } of ranks) {
+      expect(compute.reduce((sum, event) => sum + (event.rank === rank ? event.durationUs / 1000 : 0), 0)).toBeCloseTo(computeMs, 6);
+    }
   });
 });
 
