@@ -1,5 +1,6 @@
 /** The demo model in this tab. */
 import { Answers } from './answers.tsx';
+import { Commands } from './commands.tsx';
 import { answers, ask, doing, EXAMPLES, example, hasWebGpu, problem, strategy, text, WAYS } from './state.ts';
 
 /** All of models/spam-mail that the tab fetches until the first answer. */
@@ -49,5 +50,6 @@ export const RunSection = () => (
     </form>
     <p id="problem" role="alert" hidden={problem.value === null}>{problem.value}</p>
     <Answers />
+    <Commands />
   </section>
 );
