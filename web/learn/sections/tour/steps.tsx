@@ -4,7 +4,7 @@ import { bytesText, flopsText, msText, tokensText } from '../../numbers.ts';
 import { MODEL_LAYERS, modelOf } from '../../scenario.ts';
 import { settings } from '../../settings.ts';
 import { scenario } from '../../shown.ts';
-import { change as changeFrontend, play as playFrontend } from '../frontend/state.ts';
+import { play as playFrontend } from '../frontend/state.ts';
 import { longBatch, playAll, severalRanks, shortBatch, stopAt } from './scenes.ts';
 
 export interface Step {
@@ -160,7 +160,7 @@ export const STEPS: readonly Step[] = [
   {
     title: 'Who fills the batches',
     target: '#frontend .stage',
-    show: () => changeFrontend({ scheduler: 'prefix' }),
+    show: () => undefined,
     Text: () => (
       <>
         In front of the ranks stands a <em>frontend</em>. It hands out requests until each rank’s batch has reached T. Many texts begin alike: the same instructions, or ten questions on one document. A rank that has computed such a
