@@ -99,13 +99,15 @@ describe('the frontend section', () => {
     expect(await page.locator('#frontend .pile i').count()).toBeGreaterThan(0);
   });
 
-  it('follows its sliders', async () => {
+  it('follows its sliders, and the margin of the whole page', async () => {
     const page = await open();
     for (const [name, value] of [['engines', 3], ['prefixes', 4], ['thresholdRequests', 2], ['cacheBlocks', 80]] as const) {
       await page.locator(`#frontend-${name}`).fill(String(value));
     }
     expect(await page.locator('#frontend .engine').count()).toBe(3);
     expect(await tableOf(page)).toEqual(expectedTable({ engines: 3, prefixes: 4, thresholdRequests: 2, cacheBlocks: 80 }));
+    await page.locator('#slider-gamma').fill('20'); // the last position: 2
+    expect(await tableOf(page)).toEqual(expectedTable({ engines: 3, prefixes: 4, thresholdRequests: 2, cacheBlocks: 80, gamma: 2 }));
   });
 
   it('is used by keys alone: arrows step and space plays on the drawing, sliders and choice as everywhere', async () => {

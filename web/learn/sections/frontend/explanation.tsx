@@ -12,8 +12,8 @@ export const WhatAPrefixIs = () => (
     </p>
     <p>
       The <strong>frontend</strong> decides which engine computes which request, and wants two things at once: that a request goes where its prefix is
-      known, and that no engine starts with less work than <strong>T</strong>. A batch of T FLOPs computes for as long as the experts of its layers are on
-      their way; with less, the engine waits for them.
+      known, and that no engine starts with less work than <strong>T</strong>. A batch of T FLOPs computes for a little longer (by the margin γ) than the
+      experts of its layers are on their way; with much less, the engine waits for them.
     </p>
   </>
 );
@@ -48,7 +48,7 @@ export const HowItDecides = () => (
       <dt>What the others do</dt>
       <dd>
         They give a request away when it comes, without a look at prefixes, and an engine starts with whatever is there. So each prefix is computed on every engine,
-        caches forget one for the other, and batches are below T. <span class="faint">Sections 7.1 and 8; <code>src/serving/baseline-policy.ts</code></span>
+        caches forget one for the other, and many batches are below T: their engines wait for experts (red). <span class="faint">Sections 7.1 and 8; <code>src/serving/baseline-policy.ts</code></span>
       </dd>
     </dl>
     <p class="faint">

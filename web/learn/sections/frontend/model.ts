@@ -54,7 +54,7 @@ class Driver {
 
   run(): void {
     for (;;) {
-      this.#engines.forEach((engine, index) => this.#finish(engine, index));
+      for (const engine of this.#engines) this.#finish(engine);
       this.#round(this.#arrive());
       const next = this.#nextMs();
       if (next === Infinity) return;
@@ -67,11 +67,12 @@ class Driver {
     return Math.min(this.arrivals[this.#arrived]?.arrivalMs ?? Infinity, this.#scheduler.nextLeaveMs(), ...ends);
   }
 
-  #finish({ passes, known }: Engine, index: number): void {
+  #finish(engine: Engine): void {
+    const { passes, known } = engine;
     for (let pass = passes[0]; pass !== undefined && pass.endMs <= this.#nowMs; pass = passes[0]) {
       passes.shift();
       this.#scheduler.finished(this.#batches.get(pass) as ScheduledBatch<SimRequest>, pass.events);
-      (this.#engines[index] as Engine).underWay--;
+      engine.underWay--;
       pass.requests.forEach(({ id, hashes }, i) => {
         this.answeredMs[id] = this.#nowMs;
         known.release(hashes, pass.matched[i] as number);
@@ -135,6 +136,7 @@ class Driver {
     const load = after[engine] as number;
     if (gathers(kind) && load >= threshold) this.#decisions.push({ kind: 'saturated', ms, engine, flops: load });
   }
+
   #submit(batch: ScheduledBatch<SimRequest>): Pass {
     const { requests, lastFlops, saturated } = batch;
     const engine = this.#engines[batch.engine] as Engine;

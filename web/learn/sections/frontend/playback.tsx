@@ -1,6 +1,6 @@
 /** Play, pause, step, speed; and what has just happened, in words. */
 import { useEffect } from 'preact/hooks';
-import { happened, advance, atSeconds, lengthSeconds, pause, play, playing, restart, run, seek, speed, step, view } from './state.ts';
+import { happened, advance, atSeconds, lengthSeconds, pause, play, playing, restart, run, seek, speed, step, stepped, view } from './state.ts';
 import { sentenceOf } from './sentences.ts';
 import type { Moment } from './moments.ts';
 import { stepFrom } from './timeline.ts';
@@ -53,9 +53,9 @@ export function Playback() {
 const told = (first: number, last: number): readonly { readonly number: number; readonly moment: Moment }[] =>
   run.value.moments.slice(first, last).map((moment, index) => ({ number: first + index, moment })).filter(({ moment }) => moment.kind !== 'arrived' || moment.waits);
 
-/** What the last step brought, for who does not see it; silent while it plays. */
+/** What the last step brought, for who does not see it. Silent while it plays, and when a slider is moved: that would be too much to listen to. */
 function Announcement() {
-  const news = playing.value ? [] : told(stepFrom(run.value.moments, happened.value, -1), happened.value);
+  const news = !stepped.value ? [] : told(stepFrom(run.value.moments, happened.value, -1), happened.value);
   return <p class="unseen" aria-live="polite">{news.map(({ moment }) => sentenceOf(run.value, moment)).join(' ')}</p>;
 }
 

@@ -2,7 +2,7 @@
 import { SCHEDULERS, type SchedulerKind } from '../../../../src/serving/scheduling.ts';
 import { MOST_PREFIXES } from './arrivals.ts';
 import { FLOPS_PER_SECOND, PREFIX_BLOCKS } from './scene.ts';
-import { change, frontendSettings, run, type OwnSettings } from './state.ts';
+import { change, choose, frontendSettings, run, type OwnSettings } from './state.ts';
 
 /** What each scheduler is called and does. */
 export const SCHEDULER_TEXTS: Readonly<Record<SchedulerKind, { readonly title: string; readonly does: string }>> = {
@@ -13,10 +13,8 @@ export const SCHEDULER_TEXTS: Readonly<Record<SchedulerKind, { readonly title: s
   random: { title: 'random', does: 'Any engine, by lot.' },
 };
 
-type SliderName = Exclude<keyof OwnSettings, 'scheduler'>;
-
 interface SliderSpec {
-  readonly name: SliderName;
+  readonly name: keyof OwnSettings;
   readonly label: string;
   readonly least: number;
   readonly most: number;
@@ -64,7 +62,7 @@ export function SchedulerChoice() {
       <legend>Scheduler</legend>
       {SCHEDULERS.map((kind) => (
         <label key={kind}>
-          <input type="radio" name="frontend-scheduler" value={kind} checked={kind === scheduler} onChange={() => change({ scheduler: kind })} />
+          <input type="radio" name="frontend-scheduler" value={kind} checked={kind === scheduler} onChange={() => choose(kind)} />
           {SCHEDULER_TEXTS[kind].title}
         </label>
       ))}
