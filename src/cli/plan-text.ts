@@ -1,10 +1,13 @@
 /** The plan of `asyncep plan` for the terminal. */
 import type { ModelConfig } from '../model/types.ts';
-import { MOST_TOKENS, USABLE_MEMORY, type DeviceMemory } from '../sim/plan/memory.ts';
+import { BATCH_TOKENS } from '../sim/plan/curves.ts';
+import { USABLE_MEMORY } from '../sim/plan/memory.ts';
 import type { Plan } from '../sim/plan/plan.ts';
 import type { PlanSetting } from '../sim/plan/setting.ts';
 import { countParameters, type ModelPreset } from '../sim/presets/models.ts';
 import { formatCount, formatPercent } from './format.ts';
+import type { TextTable } from './html-page.ts';
+import { gigabytes, memoryTable, reachTable, strategyTable } from './plan-tables.ts';
 import { prefixText } from './plan-units.ts';
 import { newTable } from './table.ts';
 
@@ -13,11 +16,7 @@ export interface PlannedModel extends Pick<ModelPreset, 'title' | 'config' | 'so
   readonly published: ModelPreset['published'] | null;
 }
 
-const NONE = '-';
-const orNone = (value: number | null | undefined, text: (value: number) => string): string => (value == null ? NONE : text(value));
-const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(1);
 const milliseconds = (ms: number): string => `${Number(ms.toPrecision(3))} ms`;
-const tokens = (count: number): string => (count >= MOST_TOKENS ? `${formatCount(MOST_TOKENS)}+` : formatCount(count));
 
 function describeModel({ title, config, source, cannotRun }: PlannedModel): string[] {
   const { total, active } = countParameters(config);
@@ -51,42 +50,15 @@ function describeTransfer({ gamma, ranks, offload }: PlanSetting, { transfer, ra
   ];
 }
 
-function reachTable({ transfer: { reach } }: Plan): string {
-  const table = newTable(['context', 'GFLOP a token', 'tokens reach T', 'tokens hide t_EP']);
-  for (const { contextTokens, flopsPerToken, tokens: reached, hiddenTokens } of reach) {
-    table.push([formatCount(contextTokens), (flopsPerToken / 1e9).toFixed(1), formatCount(reached), formatCount(hiddenTokens)]);
-  }
+/** For the terminal. */
+function drawn({ head, rows }: TextTable): string {
+  const table = newTable([...head]);
+  for (const row of rows) table.push([...row]);
   return table.toString();
 }
 
-const MEMORY_PARTS: readonly (readonly [keyof DeviceMemory, string])[] = [
-  ['shared', 'shared'], ['firstLayer', 'first layer'], ['shard', 'experts'], ['slots', 'slots'], ['keysAndValues', 'KV'], ['workspace', 'workspace'],
-];
-
-function memoryTable({ strategies }: Plan): string {
-  const table = newTable(['GB a device', ...MEMORY_PARTS.map(([, head]) => head), 'sum', 'largest batch', 'longest context', 'fewest devices']);
-  for (const { strategy, memory, memoryBytes, largestBatchTokens, longestContextTokens, fewestDevices } of strategies) {
-    table.push([
-      strategy, ...MEMORY_PARTS.map(([part]) => orNone(memory?.[part], gigabytes)), orNone(memoryBytes, gigabytes),
-      orNone(largestBatchTokens, tokens), orNone(longestContextTokens, tokens), orNone(fewestDevices, String),
-    ]);
-  }
-  return table.toString();
-}
-
-function strategyTable({ strategies }: Plan): string {
-  const table = newTable(['strategy', 'tokens/s', 'MFU', 'exposed', 'idle', 'sent MB a layer', 'simulated', 'collectives', 'fits']);
-  for (const { strategy, predicted, traffic, reason } of strategies) {
-    const share = (ms: number | undefined): string => (predicted === null || ms === undefined ? NONE : formatPercent(ms / predicted.wallMs));
-    table.push([
-      strategy, orNone(predicted?.tokensPerSecond, formatCount), orNone(predicted?.mfu, formatPercent), share(predicted?.exposedMs), share(predicted?.idleMs),
-      formatCount(traffic.sentBytes / 1e6), orNone(predicted?.sentBytesPerLayer, (bytes) => formatCount(bytes / 1e6)), `${traffic.collectives}${traffic.sentBytes > 0 && !traffic.onPath ? ', off the path' : ''}`, reason ?? 'yes',
-    ]);
-  }
-  return table.toString();
-}
-
-const LEGEND: readonly string[] = [
+/** What the columns are. */
+export const LEGEND: readonly string[] = [
   'reach T     a batch of sequences of that length has T FLOPs; hide t_EP: its compute lasts as long as its transfers, at the rate that passes reach',
   'largest     by memory alone, with sequences as long as the workload\'s longest; longest context: one sequence a batch',
   'exposed     share of the time in which transfers were under way and the device had nothing to do; idle: neither; mean over devices',
@@ -101,21 +73,25 @@ function describeWork({ config }: { readonly config: ModelConfig }, { work }: Pl
   ];
 }
 
-function crossOverLine({ crossOvers }: Plan): string[] {
-  const parts = Object.entries(crossOvers).map(([strategy, from]) => `${strategy} ${from === null ? 'never up to 131,072' : formatCount(from)}`);
+/** Empty when there is nothing to overtake. */
+export function crossOverLine({ crossOvers }: Pick<Plan, 'crossOvers'>): string[] {
+  const parts = Object.entries(crossOvers).map(([strategy, from]) => `${strategy} ${from === null ? `never up to ${formatCount(BATCH_TOKENS.at(-1) as number)}` : from === BATCH_TOKENS[0] ? `${from} or fewer` : formatCount(from)}`);
   return parts.length === 0 ? [] : [`asyncep is predicted to be as fast, with batches of so many tokens, as: ${parts.join(', ')}`];
 }
 
-function describeDevices({ fewestDevices: { asAsked, offloaded } }: Plan, { offload, hardware }: PlanSetting): string[] {
+export function describeDevices({ fewestDevices: { asAsked, offloaded } }: Plan, { offload, hardware }: PlanSetting): string[] {
   const words = (count: number | null): string => (count === null ? `more devices than the ${hardware.devices} of the machine` : `${count} ${count === 1 ? 'device' : 'devices'}`);
   return [`asyncep takes ${words(asAsked)} for such batches${offload > 0 ? '' : `; with --offload 1, ${words(offloaded)}`}`];
 }
 
+/** What is planned, line by line. */
+export const describePlan = (model: PlannedModel, setting: PlanSetting, plan: Plan): string[] =>
+  [...describeModel(model), ...describeMachine(setting, plan), ...describeTransfer(setting, plan), ...describeWork(model, plan)];
+
 /** Paragraphs and tables. */
 export function planText(model: PlannedModel, setting: PlanSetting, plan: Plan): string {
   return [
-    ...describeModel(model), ...describeMachine(setting, plan), ...describeTransfer(setting, plan), ...describeWork(model, plan),
-    '', reachTable(plan), '', memoryTable(plan), ...describeDevices(plan, setting),
-    '', strategyTable(plan), ...crossOverLine(plan), '', ...LEGEND,
+    ...describePlan(model, setting, plan), '', drawn(reachTable(plan)), '', drawn(memoryTable(plan)), ...describeDevices(plan, setting),
+    '', drawn(strategyTable(plan)), ...crossOverLine(plan), '', ...LEGEND,
   ].join('\n');
 }

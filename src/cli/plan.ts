@@ -1,10 +1,10 @@
 /** `asyncep plan`: what a model would do on a machine, before one is rented. */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KV_MODES, type KvMode } from '../engine/index.ts';
 import { InputError } from '../errors.ts';
 import { calibrate, parseBench } from '../sim/plan/calibration.ts';
-import { makePlan } from '../sim/plan/plan.ts';
+import { makePlan, planParts, type Plan } from '../sim/plan/plan.ts';
 import type { PlanSetting } from '../sim/plan/setting.ts';
 import { parseHardware, PRECISIONS, type HardwarePreset, type Precision } from '../sim/presets/hardware-schema.ts';
 import { hardwarePreset, hardwarePresetNames } from '../sim/presets/hardware.ts';
@@ -12,7 +12,9 @@ import { modelPreset, modelPresetNames } from '../sim/presets/models.ts';
 import { workloadNames } from '../sim/workload.ts';
 import { chooseModel } from './model-source.ts';
 import { wholeNumber } from './options.ts';
+import { planHtml } from './plan-html.ts';
 import { planText, type PlannedModel } from './plan-text.ts';
+import { createProgress } from './progress.ts';
 
 const EXAMPLES = `
 Times are predicted by the cost model (true FLOPs at the share of the peak that passes reach, bytes over the links), memory is counted from the
@@ -24,6 +26,7 @@ Models: ${modelPresetNames.join(', ')}, or a folder with config.json.
 Examples:
   $ asyncep plan --model qwen3-235b-a22b --hardware h100-80 --precision fp8
   $ asyncep plan --model qwen3-235b-a22b --hardware h100-80 --ranks 1 --offload 2 --workload long
+  $ asyncep plan --model gpt-oss-120b --hardware rtx-4090 --offload 1 --html plan.html
   $ asyncep plan --model deepseek-v3 --hardware h200-141 --precision fp8 --offload 1 --json`;
 
 interface PlanFlags {
@@ -39,6 +42,7 @@ interface PlanFlags {
   readonly batchTokens?: number;
   readonly calibrate?: string;
   readonly json?: true;
+  readonly html?: string;
 }
 
 function gamma(text: string): number {
@@ -63,6 +67,7 @@ export function addPlan(program: Command): void {
     .option('--batch-tokens <n>', 'tokens of a batch; as many as reach the threshold when not given', wholeNumber(1))
     .option('--calibrate <file>', 'rates that "bench strategies --json" measured, instead of the machine\'s')
     .option('--json', 'print the whole plan as JSON')
+    .option('--html <file>', 'write the plan as one page, with pictures')
     .addHelpText('after', EXAMPLES)
     .action(plan);
 }
@@ -96,14 +101,36 @@ async function choosePlannedModel(name: string): Promise<PlannedModel> {
   return { title: name, config: (await chooseModel({ model: name })).config, source: name, cannotRun: null, published: null };
 }
 
+/** @throws InputError when the file cannot be written */
+async function writePage(path: string, page: string): Promise<void> {
+  try {
+    await writeFile(path, page);
+  } catch (error) {
+    throw new InputError('--html', path, `cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** With a bar on a terminal for the parts that take long. */
+function planned(setting: PlanSetting, { workload, batchTokens }: PlanFlags): Plan {
+  const progress = createProgress();
+  const parts = planParts(setting);
+  let done = 0;
+  try {
+    return makePlan(setting, { workload, ...(batchTokens !== undefined && { batchTokens }), onPart: () => progress.update('predicts', done++, parts) });
+  } finally {
+    progress.stop();
+  }
+}
+
 async function plan(flags: PlanFlags): Promise<void> {
   const model = await choosePlannedModel(flags.model);
   const hardware = await chooseHardware(flags);
-  const { precision, offload, kv, cacheTokens, gamma, workload, batchTokens } = flags;
+  const { precision, offload, kv, cacheTokens, gamma } = flags;
   const setting: PlanSetting = { config: model.config, hardware, ranks: flags.ranks ?? hardware.devices, precision, offload, kv, cacheTokens, gamma };
-  const planned = makePlan(setting, { workload, ...(batchTokens !== undefined && { batchTokens }) });
+  const whole = planned(setting, flags);
+  if (flags.html !== undefined) await writePage(flags.html, planHtml(model, setting, whole));
   const text = flags.json === true
-    ? JSON.stringify({ model, hardware, ranks: setting.ranks, precision, offload, kv, ...(kv === 'cache' && { cacheTokens }), gamma, ...planned }, null, 2)
-    : planText(model, setting, planned);
+    ? JSON.stringify({ model, hardware, ranks: setting.ranks, precision, offload, kv, ...(kv === 'cache' && { cacheTokens }), gamma, ...whole }, null, 2)
+    : planText(model, setting, whole);
   process.stdout.write(`${text}\n`);
 }

@@ -4,10 +4,11 @@ import { InputError } from '../../src/errors.ts';
 import { layerExpertBytes, prefillFlops } from '../../src/model/flops.ts';
 import { presetConfig } from '../../src/model/presets.ts';
 import { calibrate, parseBench } from '../../src/sim/plan/calibration.ts';
+import { BATCH_TOKENS, crossing } from '../../src/sim/plan/curves.ts';
 import { deviceMemory, fewestDevices, fits, largestBatch, longestContext, totalBytes, usableBytes, type DeviceMemory } from '../../src/sim/plan/memory.ts';
 import { makePlan } from '../../src/sim/plan/plan.ts';
 import { checkSetting, ratesOf, type PlanSetting } from '../../src/sim/plan/setting.ts';
-import { planStrategy } from '../../src/sim/plan/strategies.ts';
+import { planStrategy, type Predicted, type StrategyPlan } from '../../src/sim/plan/strategies.ts';
 import { layerTraffic } from '../../src/sim/plan/traffic.ts';
 import { planTransfer, transferTimes } from '../../src/sim/plan/transfer.ts';
 import { hardwarePreset } from '../../src/sim/presets/hardware.ts';
@@ -92,6 +93,14 @@ describe('memory of a device', () => {
     expect(keysAndValues({ kv: 'none' })).toBe(batch.contextTokens * layer);
   });
 
+  it('with offload rows travel between parts that come from host memory: a first layer\'s part and k + 1 slots for it, no shard', () => {
+    const part = LAYER_PARAMETERS / 8;
+    for (const strategy of ['ep', 'dp-tp', 'tp-ep', 'tp'] as const) expect(deviceMemory(setting({ offload: 2 }), strategy, batch)).toMatchObject({ firstLayer: part, shard: 0, slots: 3 * part });
+    // A stage has whole layers, twelve of them.
+    expect(deviceMemory(setting({ offload: 2 }), 'pp', batch)).toMatchObject({ firstLayer: LAYER_PARAMETERS, shard: 0, slots: 3 * LAYER_PARAMETERS });
+    expect(deviceMemory(setting({ offload: 100 }), 'pp', batch).slots).toBe(12 * LAYER_PARAMETERS);
+  });
+
   it('limits: the largest batch and the longest context fit, 64 tokens more do not', () => {
     for (const strategy of ['asyncep', 'ep'] as const) {
       const [tokens, context] = [largestBatch(setting(), strategy, 4096), longestContext(setting(), strategy)];
@@ -141,6 +150,17 @@ describe('a strategy', () => {
     expect(planStrategy(setting({ ranks: 1 }), { lengths, batchTokens: 32_768 }, 'ep').reason).toBe('takes at least 2 devices');
   });
 
+  it('with offload is planned where rows travel, too: no faster than its experts come from host memory; resident has nothing to bring in', () => {
+    const work = { lengths: Array.from({ length: 64 }, () => 512), batchTokens: 512 };
+    const tokensPerSecond = (offload: number) => planStrategy(setting({ offload }), work, 'dp-tp').predicted?.tokensPerSecond as number;
+    // Eight sequences a device go in passes of one, two passes at a time share the loads of an eighth of each layer but the first.
+    const loadsMs = 4 * 93 * (LAYER_PARAMETERS / 8 / 64e9) * 1000;
+    expect(tokensPerSecond(1) / tokensPerSecond(0)).toBeLessThan(0.5);
+    expect(Math.abs(tokensPerSecond(1) / ((64 * 512) / (loadsMs / 1000)) - 1)).toBeLessThan(0.1);
+    const offloaded = setting({ offload: 1 });
+    expect(planStrategy(offloaded, work, 'resident')).toMatchObject({ reason: 'keeps every expert on the device and has nothing to bring in', predicted: null });
+  });
+
   it('that hides all its transfers computes at the rate that passes reach: MFU is that of the machine', () => {
     const plan = planStrategy(setting(), { lengths, batchTokens: 32_768 }, 'asyncep');
     expect(plan.reason).toBeNull();
@@ -184,12 +204,27 @@ describe('a plan', () => {
     expect(plan.fewestDevices).toEqual({ asAsked: fewestDevices(setting(), 'asyncep', { tokens: 16_384, contextTokens: 4096 }), offloaded: 1 });
   });
 
+  it('has enough requests that no device is alone with the longest for long: it is at most a share of the work, so idle time is less than half', () => {
+    const { work, strategies } = makePlan(setting({ config: fourLayers, ranks: 4 }), { workload: 'mixed', batchTokens: 8192, crossOvers: false });
+    expect(work.tokens).toBeGreaterThan(4 * 2 * 8192);
+    const { idleMs, wallMs } = (strategies[0] as StrategyPlan).predicted as Predicted;
+    expect(idleMs / wallMs).toBeLessThan(0.5);
+  });
+
   it('with cross-overs: asyncep is ahead from fewer tokens where links are faster', () => {
     const slow = { ...hardwarePreset('h100-80'), link: { bytesPerSecond: { value: 100e9, kind: 'estimate' as const, source: 'test' }, latencyMs: { value: 0.01, kind: 'estimate' as const, source: 'test' } } };
     const [fast, slower] = [hardwarePreset('h100-80'), slow].map((hardware) =>
       makePlan(setting({ hardware, ranks: 2, config: presetConfig('qwen3-30b-a3b', { layers: 4 }) }), { workload: 'short', batchTokens: 8192 }).crossOvers.ep) as [number, number];
     expect(fast).toBeGreaterThan(0);
     expect(slower).toBeGreaterThan(fast);
+  });
+
+  it('curves: crossing finds where a lead turns, within the last pair of points between which it does', () => {
+    // A lead that grows with the logarithm of the tokens and is nothing at 3000.
+    const leadAt = (tokens: number) => Math.log(tokens / 3000);
+    expect(Math.abs((crossing(BATCH_TOKENS.map(leadAt), leadAt) as number) - 3000)).toBeLessThanOrEqual(1);
+    expect(crossing(BATCH_TOKENS.map(() => 1), leadAt)).toBe(512);
+    expect(crossing(BATCH_TOKENS.map(() => -1), leadAt)).toBeNull();
   });
 
   it.each([

@@ -4,8 +4,8 @@ import { BASELINES, SIM_STRATEGIES, type SimStrategy } from '../run-shape.ts';
 import type { PlanSetting } from './setting.ts';
 import { predict, unsuited } from './strategies.ts';
 
-/** Tokens of a device's batch: 256 to 128K. */
-export const BATCH_TOKENS: readonly number[] = Array.from({ length: 10 }, (_, power) => 256 * 2 ** power);
+/** Tokens of a device's batch: 512 to 128K. */
+export const BATCH_TOKENS: readonly number[] = Array.from({ length: 9 }, (_, power) => 512 * 2 ** power);
 
 export interface Curve {
   readonly strategy: SimStrategy;
@@ -15,14 +15,13 @@ export interface Curve {
 
 /** Batches of each device; a pipeline has more, of at most so many tokens. */
 const BATCHES = 2;
-/** More sequences a batch change no time that matters, but take long to count. */
-const MOST_SEQUENCES = 8;
+/** More sequences a batch take long to count; where these would be more, they are longer. */
+const MOST_SEQUENCES = 256;
 
 /** Tokens/s when batches have `tokens` tokens, in sequences of about `length`. */
 function rateAt(setting: PlanSetting, strategy: SimStrategy, tokens: number, length: number): number {
   const sequences = Math.min(MOST_SEQUENCES, Math.max(1, Math.round(tokens / length)));
   const each = Math.max(1, Math.round(tokens / sequences));
-  // Sequences of other lengths than asked for have other FLOPs a token, for all strategies alike.
   const lengths = Array.from({ length: sequences * setting.ranks * BATCHES }, () => each);
   return predict(setting, { lengths, batchTokens: each * sequences }, strategy).tokensPerSecond;
 }
@@ -37,13 +36,16 @@ function curveOf(setting: PlanSetting, strategy: SimStrategy, length: number): C
   }
 }
 
+/** Those that could run so, whether or not they fit the memory. */
+export const curveStrategies = (setting: PlanSetting): SimStrategy[] => SIM_STRATEGIES.filter((strategy) => unsuited(setting, strategy) === null);
+
 /**
- * Of all strategies that could run so, whether or not they fit the memory.
+ * Of {@link curveStrategies}.
  * @param length of the sequences, about
  * @param onPart told before each
  */
 export function planCurves(setting: PlanSetting, length: number, onPart: (what: string) => void): Curve[] {
-  return SIM_STRATEGIES.filter((strategy) => unsuited(setting, strategy) === null).flatMap((strategy) => {
+  return curveStrategies(setting).flatMap((strategy) => {
     onPart(`${strategy}, batches of ${BATCH_TOKENS[0]} to ${BATCH_TOKENS.at(-1)} tokens`);
     return curveOf(setting, strategy, length);
   });
@@ -54,7 +56,7 @@ const EQUAL = 0.999;
 const REFINEMENTS = 2;
 
 /**
- * Tokens of a batch from which asyncep is predicted to be as fast as each baseline, whether or not these fit; null: not up to 128K, 256: always. Between
+ * Tokens of a batch from which asyncep is predicted to be as fast as each baseline, whether or not these fit; null: not up to 128K, 512: always. Between
  * the points of the curves by the rule of false position, on logarithms.
  */
 export function planCrossOvers(setting: PlanSetting, curves: readonly Curve[], length: number): Partial<Record<SimStrategy, number | null>> {

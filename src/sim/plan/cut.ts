@@ -6,8 +6,11 @@ import type { ModelConfig } from '../../model/types.ts';
 import { STRATEGY_KINDS, type SimStrategy } from '../run-shape.ts';
 import type { PlanSetting } from './setting.ts';
 
-/** Enough that reads far ahead of compute see what they see in the whole model; rows that travel take many more steps, and none ahead. */
-const LAYERS = { streaming: 16, exchanging: 5 } as const;
+/**
+ * Where bytes are read ahead, what was there before the run counts for little only with many layers; where rows alone travel nothing is ahead, and steps are
+ * many more.
+ */
+const LAYERS = { streaming: 32, exchanging: 5, offloaded: 14 } as const;
 
 /** The model's last layers, since of DeepSeek's kind the first ones are dense. */
 export function lastLayers(config: ModelConfig, layers: number): ModelConfig {
@@ -20,5 +23,6 @@ export function lastLayers(config: ModelConfig, layers: number): ModelConfig {
 /** What a strategy is simulated with: a pipeline's stages are parts of the whole model, and it takes few steps. */
 export function cutFor({ config, offload }: Pick<PlanSetting, 'config' | 'offload'>, strategy: SimStrategy): ModelConfig {
   const kind = STRATEGY_KINDS[strategy];
-  return kind === 'pipeline' ? config : lastLayers(config, Math.max(LAYERS[kind], 2 * offload + 2));
+  if (kind === 'pipeline') return config;
+  return lastLayers(config, kind === 'exchanging' && offload > 0 ? LAYERS.offloaded + 2 * offload : LAYERS[kind] + 2 * offload);
 }

@@ -1,8 +1,8 @@
 /** The whole plan of a model on a machine, as data. */
 import { requestFlops } from '../../serving/request-flops.ts';
-import type { SimStrategy } from '../run-shape.ts';
+import { SIM_STRATEGIES, type SimStrategy } from '../run-shape.ts';
 import { namedWorkload, WORKLOADS } from '../workload.ts';
-import { planCrossOvers, planCurves, type Curve } from './curves.ts';
+import { curveStrategies, planCrossOvers, planCurves, type Curve } from './curves.ts';
 import { fewestDevices, largestBatch, usableBytes } from './memory.ts';
 import { checkSetting, moeLayersOf, ratesOf, type PlanRates, type PlanSetting } from './setting.ts';
 import { meanLength, planStrategies, type PlanWork, type StrategyPlan } from './strategies.ts';
@@ -88,6 +88,9 @@ function chooseWork(setting: PlanSetting, transfer: TransferPlan, { workload, ba
     shown: { name: workload, requests: lengths.length, tokens: sum(lengths), meanTokens: meanLength(lengths), longestTokens: longest(lengths), ...batch },
   };
 }
+
+/** How often {@link PlanOptions.onPart} is told. */
+export const planParts = (setting: PlanSetting): number => SIM_STRATEGIES.length + curveStrategies(setting).length + 1;
 
 /**
  * @throws InputError for a setting that is impossible, naming the flag
