@@ -2,6 +2,7 @@
 import { play, pause, seek } from '../../player.ts';
 import { change, FIRST_SETTINGS, settings, snap } from '../../settings.ts';
 import { realRun, scenario } from '../../shown.ts';
+import { together } from '../baselines/compared.ts';
 
 /** Several devices without offload, simulated: what the steps from the third on speak of. */
 export function severalRanks(): void {
@@ -17,6 +18,9 @@ export function batchOf(times: number): void {
 }
 export const shortBatch = (): void => batchOf(1 / 4);
 export const longBatch = (): void => batchOf(2);
+
+/** Baselines as the paper has them: one batch under way, and one rank whose experts are popular. */
+export const oneBatch = (): void => void (together.value = { inFlight: 1, busiest: 1.5 });
 
 /** From the beginning; where the reader wants little motion the drawing stands, whole. */
 export function playAll(): void {

@@ -5,7 +5,7 @@ import { MODEL_LAYERS, modelOf } from '../../scenario.ts';
 import { settings } from '../../settings.ts';
 import { scenario } from '../../shown.ts';
 import { play as playFrontend } from '../frontend/state.ts';
-import { longBatch, playAll, severalRanks, shortBatch, stopAt } from './scenes.ts';
+import { longBatch, oneBatch, playAll, severalRanks, shortBatch, stopAt } from './scenes.ts';
 
 export interface Step {
   readonly title: string;
@@ -77,15 +77,15 @@ export const STEPS: readonly Step[] = [
   {
     title: 'The usual way: tokens travel',
     target: '#baselines',
-    show: severalRanks,
+    show: () => { severalRanks(); oneBatch(); },
     Text: () => (
       <>
         Under <em>expert parallelism</em> (EP) a layer goes like this: each rank sends its tokens to the ranks that keep the chosen experts, those compute, and the results travel back. That makes two exchanges in
-        every layer, with all devices at once, and computing cannot go on before they are done. If many tokens choose experts of the same rank, all others wait for it.
+        every layer, with all devices at once, and computing cannot go on before they are done. If the experts of one rank are popular, all others wait for it: that is <span class="exposed">the red</span> in the row of EP.
       </>
     ),
     question: 'Does a longer batch help?',
-    Answer: () => 'Hardly. Twice the tokens are twice the computing, but also twice the bytes that travel. The share of waiting stays.',
+    Answer: () => 'Hardly: twice the tokens are twice the computing, but also twice the bytes that travel. Two half batches help, one computes while the rows of the other travel (the menu switches to it). Popular experts hold everybody up all the same.',
     paper: '4.3 Communication Overhead',
     file: 'src/strategy/ep.ts',
   },
