@@ -9,7 +9,7 @@ import { predictRun } from '../../src/sim/cost.ts';
 import type { Overheads } from '../../src/sim/overheads.ts';
 import type { RunShape } from '../../src/sim/run-shape.ts';
 import { compare, ratiosTo, shapeOf, type Cell } from './compare.ts';
-import type { MeasuredWorld } from './measured.ts';
+import type { MeasuredRun, MeasuredWorld } from './measured.ts';
 
 /** Whether a world is fitted to. */
 export const isFitted = ({ model, link }: Pick<Cell, 'model' | 'link'>): boolean => model === 'many' && link === 'none';
@@ -21,7 +21,9 @@ interface Value {
   /** Above, it would stand for something else. */
   readonly most: number;
 }
-const BUSY: Readonly<Record<'layerMs' | 'exchangeMs' | 'messageMs' | 'copyMsPerMegabyte', Value>> = {
+const BUSY_KEYS = ['layerMs', 'exchangeMs', 'messageMs', 'copyMsPerMegabyte'] as const;
+type BusyKey = (typeof BUSY_KEYS)[number];
+const BUSY: Readonly<Record<BusyKey, Value>> = {
   layerMs: { start: 1, most: 10 }, exchangeMs: { start: 1, most: 20 }, messageMs: { start: 1, most: 20 }, copyMsPerMegabyte: { start: 0.5, most: 10 },
 };
 const WAITING: Readonly<Record<'noticeMs' | 'jitter', Value>> = { noticeMs: { start: 5, most: 50 }, jitter: { start: 0.1, most: 0.5 } };
@@ -58,16 +60,42 @@ const badness = (ratios: readonly number[]): number => ratios.reduce((sum, ratio
 /** Milliseconds that all devices are busy. */
 const busyMs = (shape: RunShape): number => predictRun(shape).ranks.reduce((sum, { computeMs }) => sum + computeMs, 0);
 
-/** Predicted over measured CPU time of each strategy; the rate is the one at which that of `resident` is right. */
-function cpuRatios(world: MeasuredWorld, overheads: Overheads): number[] {
+/** One strategy in one world: what devices do, in units of what is fitted. */
+interface BusyWork {
+  readonly flops: number;
+  /** How often each value is paid. */
+  readonly counts: Readonly<Record<BusyKey, number>>;
+  readonly cpuMs: number;
+}
+
+const ONE_OF_EACH: Readonly<Record<BusyKey, Overheads>> = { layerMs: { layerMs: 1 }, exchangeMs: { exchangeMs: 1 }, messageMs: { messageMs: 1 }, copyMsPerMegabyte: { copyBytesPerSecond: 1e9 } };
+
+/** Busy time is linear in what is fitted, so it is simulated once for each value. */
+function busyWork(world: MeasuredWorld, run: MeasuredRun, base: MeasuredRun): BusyWork {
+  const shape = { ...shapeOf(world, {}), strategy: run.strategy, flopsPerSecond: 1e12 };
+  const flopsMs = busyMs(shape);
+  const count = (overheads: Overheads): number => busyMs({ ...shape, overheads: { ...overheads, cores: world.cores } }) - flopsMs;
+  const counts = Object.fromEntries(BUSY_KEYS.map((key) => [key, count(ONE_OF_EACH[key])])) as Record<BusyKey, number>;
+  return { flops: flopsMs * 1e9, counts, cpuMs: median(ratiosTo(run, base, 'cpuMs')) * median(base.cpuMs) };
+}
+
+/** Work of each strategy but `resident`, and of that. */
+interface BusyWorld {
+  readonly base: BusyWork;
+  readonly others: readonly BusyWork[];
+}
+
+function busyWorld(world: MeasuredWorld): BusyWorld {
   const base = world.runs.find(({ strategy }) => strategy === 'resident')!;
-  const shape = shapeOf(world, overheads);
-  const [onceMs, twiceMs, residentMs] = [busyMs({ ...shape, flopsPerSecond: 1e9 }), busyMs({ ...shape, flopsPerSecond: 0.5e9 }), median(base.cpuMs)];
-  const flopsMs = twiceMs - onceMs;
-  const flopsPerSecond = (1e9 * flopsMs) / (residentMs - (onceMs - flopsMs));
-  if (flopsPerSecond < 0) return [Infinity]; // overheads alone are more than resident takes
-  return world.runs.filter((run) => run !== base && run.reason === null).map((run) =>
-    busyMs({ ...shape, strategy: run.strategy, flopsPerSecond }) / (median(ratiosTo(run, base, 'cpuMs')) * residentMs));
+  return { base: busyWork(world, base, base), others: world.runs.filter((run) => run !== base && run.reason === null).map((run) => busyWork(world, run, base)) };
+}
+
+/** Predicted over measured CPU time of each strategy, at the rate at which that of `resident` is right. */
+function cpuRatios({ base, others }: BusyWorld, values: Readonly<Record<BusyKey, number>>): number[] {
+  const extraMs = ({ counts }: BusyWork): number => BUSY_KEYS.reduce((sum, key) => sum + counts[key] * values[key], 0);
+  const msPerFlop = (base.cpuMs - extraMs(base)) / base.flops;
+  if (msPerFlop <= 0) return [Infinity]; // overheads alone are more than resident takes
+  return others.map((work) => (work.flops * msPerFlop + extraMs(work)) / work.cpuMs);
 }
 
 /** Predicted over measured wall time. */
@@ -84,9 +112,9 @@ function wallRatios(worlds: readonly MeasuredWorld[], overheads: Overheads): num
 export function fitOverheads(worlds: readonly MeasuredWorld[]): Overheads | null {
   const some = worlds.filter(isFitted);
   if (some.length === 0) return null;
-  const busyOf = ({ layerMs, exchangeMs, messageMs, copyMsPerMegabyte }: Record<keyof typeof BUSY, number>): Overheads =>
-    ({ layerMs: rounded(layerMs), exchangeMs: rounded(exchangeMs), messageMs: rounded(messageMs), copyBytesPerSecond: rounded(1e9 / copyMsPerMegabyte) });
-  const busy = busyOf(descend(BUSY, (values) => badness(some.flatMap((world) => cpuRatios(world, busyOf(values))))));
+  const busyWorlds = some.map(busyWorld);
+  const { copyMsPerMegabyte, ...found } = descend(BUSY, (values) => badness(busyWorlds.flatMap((world) => cpuRatios(world, values))));
+  const busy = { layerMs: rounded(found.layerMs), exchangeMs: rounded(found.exchangeMs), messageMs: rounded(found.messageMs), copyBytesPerSecond: rounded(1e9 / copyMsPerMegabyte) };
   const waitingOf = ({ noticeMs, jitter }: Record<keyof typeof WAITING, number>): Overheads => ({ ...busy, noticeMs: rounded(noticeMs), jitter: rounded(jitter), seed: 1 });
   return waitingOf(descend(WAITING, (values) => badness(wallRatios(some, waitingOf(values)))));
 }

@@ -1,11 +1,13 @@
 /** Runs all strategies in one world after another. */
-import { baseShape } from '../../src/cli/bench-strategies-report.ts';
+import { baseShape, median } from '../../src/cli/bench-strategies-report.ts';
 import { runTrials, type RunContext, type Trial } from '../../src/cli/bench-strategies-run.ts';
 import { prepareSetting, type Setting } from '../../src/cli/bench-strategies-setting.ts';
 import { promptsOf } from '../../src/cli/workload.ts';
 import { launchCluster, type Cluster, type ClusterOptions } from '../../src/cluster/index.ts';
 import { rankThreads } from '../../src/cluster/spawn.ts';
 import { loadTuning, saveTuning } from '../../src/node/tuning-cache.ts';
+import type { Link } from '../../src/collective/link.ts';
+import { layerExpertBytes } from '../../src/model/flops.ts';
 import { SIM_STRATEGIES } from '../../src/sim/run-shape.ts';
 import { ownWorkload } from '../../src/sim/workload.ts';
 import { waitForCalm, watchLoad, type MachineLoad } from './machine-load.ts';
@@ -74,6 +76,14 @@ function runOf({ strategy, reason, repetitions }: Trial, loads: readonly Machine
 /** To a tenth. */
 const round = (ms: number): number => Math.round(ms * 10) / 10;
 
+/** What the transport carries where nothing shapes it: by the gathers of `sync`, beside which nothing computes; null: nothing was gathered. */
+function transportLink(trials: readonly Trial[], { model: { config }, weightBytes }: Setting, ranks: number): Link | null {
+  const gathersPerPass = config.layerIsMoe.filter(Boolean).length - 1;
+  const gathersMs = trials.find(({ strategy }) => strategy === 'sync')?.repetitions.map(({ passes }) => passes.reduce((sum, { gatherMs }) => sum + gatherMs, 0) / (passes.length * gathersPerPass)) ?? [];
+  if (ranks === 1 || gathersMs.length === 0) return null;
+  return { bytesPerSecond: Math.round((layerExpertBytes(config, weightBytes) * (ranks - 1)) / ranks / (median(gathersMs) / 1000)), latencyMs: 0 };
+}
+
 /** @param adapters names of those that ranks ran on are added */
 export async function measureWorld(spec: WorldSpec, adapters: Set<string>, tell: (text: string) => void): Promise<MeasuredWorld> {
   const setting = await settingOf(spec);
@@ -90,5 +100,5 @@ export async function measureWorld(spec: WorldSpec, adapters: Set<string>, tell:
   const { trials, interleaved } = await runTrials(context);
   await saveTuning(context.tuning);
   const { config: _, strategy: __, flopsPerSecond: ___, overheads: ____, ...shape } = baseShape({ setting, ranks: spec.ranks, link, linkLines: [], matmulFlopsPerSecond: 1, interleaved, trials });
-  return { model: spec.model, link: spec.link, shape, cores: rankThreads(spec.ranks), runs: trials.map((trial) => runOf(trial, loads.get(trial.strategy) ?? [])) };
+  return { model: spec.model, link: spec.link, shape: { ...shape, link: link ?? transportLink(trials, setting, spec.ranks) }, cores: rankThreads(spec.ranks), runs: trials.map((trial) => runOf(trial, loads.get(trial.strategy) ?? [])) };
 }

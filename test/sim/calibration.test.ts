@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { compare, shapeOf, summarizeErrors } from '../../bench/calibration/compare.ts';
+import { fitOverheads } from '../../bench/calibration/fit.ts';
+import type { MeasuredWorld } from '../../bench/calibration/measured.ts';
+import { predictRun } from '../../src/sim/cost.ts';
+import type { Overheads } from '../../src/sim/overheads.ts';
+import { SIM_STRATEGIES } from '../../src/sim/run-shape.ts';
+
+/** A world as a machine would be measured that is just as the simulator has it. */
+function simulatedWorld(model: string, ranks: number, overheads: Overheads, slowdowns: readonly number[] = [1]): MeasuredWorld {
+  const cores = ranks === 1 ? 2 : 1;
+  const world: MeasuredWorld = {
+    model, link: 'none', cores, runs: [],
+    shape: {
+      ranks, lengths: Array.from({ length: 16 }, (_, i) => 16 + 7 * (i % 9)), batchTokens: 128, candidates: 8, processors: Math.min(2, ranks), link: { bytesPerSecond: 1e9, latencyMs: 0 },
+      wire: 'f16', weightBytes: 2, dispatch: 'rank',
+    },
+  };
+  const runs = SIM_STRATEGIES.map((strategy) => {
+    const prediction = predictRun({ ...shapeOf(world, overheads), strategy, flopsPerSecond: 4e9 });
+    const cpuMs = prediction.ranks.reduce((sum, { computeMs }) => sum + cores * computeMs, 0);
+    return {
+      strategy, reason: null, wallMs: slowdowns.map((factor) => factor * prediction.wallMs), cpuMs: slowdowns.map(() => cpuMs), othersShare: slowdowns.map(() => 0), exposedMs: slowdowns.map(() => 0),
+    };
+  });
+  return { ...world, runs };
+}
+
+const MACHINE: Overheads = { layerMs: 2, exchangeMs: 1.5, messageMs: 0.8, copyBytesPerSecond: 2e9, noticeMs: 8 };
+/** Rounded in what the fit finds. */
+const CLOSE = 0.03;
+
+describe('predictions beside measured runs', () => {
+  it('are right about a machine that is as the simulator has it, at the rate it computes at', () => {
+    const { rates, cells } = compare([simulatedWorld('many', 2, MACHINE), simulatedWorld('wide', 4, MACHINE)], MACHINE);
+    for (const { flopsPerSecond } of rates) expect(flopsPerSecond / 4e9).toBeCloseTo(1, 6);
+    expect(cells).toHaveLength(2 * (SIM_STRATEGIES.length - 1));
+    for (const { error } of cells) expect(Math.abs(error)).toBeLessThan(0.005); // where two steps are ready at once, a hair decides which goes first
+  });
+
+  it('are not moved by a machine that slows all strategies of a repetition alike', () => {
+    const { rates, cells } = compare([simulatedWorld('many', 2, {}, [1, 3, 2])], {});
+    expect(rates[0]?.flopsPerSecond).toBeLessThan(2.1e9); // the median repetition was half as fast
+    expect(rates[0]?.residentSpread).toBeCloseTo(1, 9);
+    for (const { spread } of cells) expect(spread).toBeCloseTo(0, 9);
+  });
+
+  it('miss what they are not told of', () => {
+    const { cells } = compare([simulatedWorld('many', 2, MACHINE)], {});
+    expect(cells.find(({ strategy }) => strategy === 'tp')?.error).toBeLessThan(-0.2);
+  });
+});
+
+describe('the fit', () => {
+  it('sees worlds of one model without link shaping, and is right about others', () => {
+    const fitted = [2, 4].map((ranks) => simulatedWorld('many', ranks, MACHINE));
+    const found = fitOverheads([...fitted, simulatedWorld('wide', 2, { layerMs: 1000 })]) as Overheads;
+    expect(summarizeErrors(compare(fitted, found).cells).worst).toBeLessThan(CLOSE);
+    expect(summarizeErrors(compare([simulatedWorld('wide', 2, MACHINE), simulatedWorld('wide', 4, MACHINE)], found).cells).worst).toBeLessThan(2 * CLOSE);
+  });
+
+  it('is none where its worlds were not measured', () => {
+    expect(fitOverheads([simulatedWorld('wide', 2, {})])).toBeNull();
+  });
+});
+
+it('errors are summed up by their absolute values', () => {
+  expect(summarizeErrors([-0.3, 0.1, 0.2, -0.05, 0].map((error) => ({ error })))).toEqual({ median: 0.1, p90: 0.3, worst: 0.3 });
+});
