@@ -24,7 +24,7 @@ function useDrawing(): void {
 const Legend = () => (
   <p class="legend">
     <span><i style={{ background: layerColour(1) }} /><i style={{ background: layerColour(2) }} /><i style={{ background: layerColour(3) }} /> one colour for each layer</span>
-    <span><i class="pale" style={{ background: layerColour(2) }} /> its experts on their way, a part from each peer</span>
+    <span><i class="pale" style={{ background: layerColour(2) }} /> its experts on their way</span>
     <span><i style={{ background: 'var(--exposed)' }} /> exposed: the device stands still</span>
   </p>
 );
@@ -35,7 +35,7 @@ function RealBar() {
   const passes = realPasses.value;
   return (
     <div class="real" role="group" aria-label="Real run">
-      <span>A real run: <b>{run.label}</b></span>
+      <span>A real run: <b>{run.label}</b>. The sliders set the simulation, not this.</span>
       <label>Pass{' '}
         <select value={realPass.value ?? ''} onChange={({ currentTarget: { value } }) => { showPass(value === '' ? null : Number(value)); seek(0); }}>
           <option value="">all {passes.length}</option>
@@ -52,7 +52,7 @@ const Readouts = () => {
   const { view } = drawing.value;
   return (
     <dl class="readouts">
-      <div><dt>{PASSES} passes take</dt><dd id="wall-ms">{msText(view.toMs - view.fromMs)}</dd></div>
+      <div><dt>{realRun.value === null ? `${PASSES} passes take` : realPass.value === null ? 'all passes take' : `pass ${realPass.value} takes`}</dt><dd id="wall-ms">{msText(view.toMs - view.fromMs)}</dd></div>
       <div data-red={exposedMs.value > 0}><dt>exposed, in red</dt><dd id="exposed-ms">{msText(exposedMs.value)}</dd></div>
       {realRun.value === null && <div><dt>of the transfers hidden</dt><dd id="efficiency">{shareText(run.summary.mean.overlapEfficiency)}</dd></div>}
       {realRun.value === null && <div><dt>of the time computing</dt><dd>{shareText(run.summary.mean.computeMs / run.wallMs)}</dd></div>}
@@ -77,10 +77,10 @@ export function ScheduleSection() {
       <NowText />
       <Ranks />
       <Legend />
-      <p class="faint">
+      {realRun.value === null && <p class="faint">
         {scenario.value.layers} of the {MODEL_LAYERS} layers of {MODEL_TITLE}, simulated. Layer 0 is on every device from the start and is never gathered; the last layer is short, because only the last token
         of each text goes through it whole. At the end of a pass the gather of the next pass's layer 1 is already on its way.
-      </p>
+      </p>}
       <ThresholdPart />
     </section>
   );

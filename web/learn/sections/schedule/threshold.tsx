@@ -1,7 +1,7 @@
 /** The threshold as a line: when is the gather hidden, when not, and what T protects. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { flopsText, msText, shareText, timesText, tokensText } from '../../numbers.ts';
-import type { Threshold } from '../../scenario.ts';
+import { MODEL_LAYERS, type Threshold } from '../../scenario.ts';
 import { change, lastPosition, positionOf, RANGES, settings, valueAt } from '../../settings.ts';
 import { scenario } from '../../shown.ts';
 import { chartOf, computeLine, exposedArea, pathOf, tokensAt, type Chart } from './threshold-geometry.ts';
@@ -41,15 +41,16 @@ function Axes({ chart }: { readonly chart: Chart }) {
 function Lines({ chart, threshold: { transferMs, tokens }, gamma }: { readonly chart: Chart; readonly threshold: Threshold; readonly gamma: number }) {
   if (transferMs === 0) return null;
   const [flat, margin, x] = [chart.y(transferMs), chart.y(gamma * transferMs), chart.x(tokens)];
-  const isInside = x >= 0 && x <= chart.width;
+  const [isLeft, isRight] = [x < 0, x > chart.width];
+  const at = Math.min(chart.width, Math.max(0, x));
   return (
     <>
       <path class="gather" d={`M0 ${flat}H${chart.width}`} />
       <path class="margin" d={`M0 ${margin}H${chart.width}`} />
       <text class="gather" x={6} y={flat + 15}>gather of a layer, t_EP</text>
       {gamma > 1 && <text class="margin" x={6} y={margin - 5}>γ × t_EP</text>}
-      {isInside && <path class="threshold" d={`M${x} -8V${chart.height}`} />}
-      {isInside && <text class="threshold" x={x} y={-12} text-anchor={x > chart.width - 60 ? 'end' : x < 60 ? 'start' : 'middle'}>T = {tokensText(tokens)}</text>}
+      {!isLeft && !isRight && <path class="threshold" d={`M${x} -8V${chart.height}`} />}
+      <text class="threshold" x={at} y={-12} text-anchor={at > chart.width - 70 ? 'end' : at < 70 ? 'start' : 'middle'}>{isLeft && '← '}T = {tokensText(tokens)}{isRight && ' →'}</text>
     </>
   );
 }
@@ -137,8 +138,8 @@ export function ThresholdPart() {
           <Verdict />
           <p>
             <b>T is what protects this.</b> It is the work of a layer that lasts as long as the slowest transfer, and a margin γ for jitter: now <b id="threshold-flops">{flopsText(flops)}</b>,
-            or <b>{tokensText(tokens)}</b>. The frontend counts the FLOPs that it has given each rank and lets a batch go when they reach T of all {' '}
-            layers ({flopsText(batchFlops)}), so that a batch too short to hide its gathers never starts while there is more to add.
+            or <b>{tokensText(tokens)}</b>. The frontend counts the FLOPs that it has given each rank and lets a batch go when they reach T
+            times its {MODEL_LAYERS} layers ({flopsText(batchFlops)}), so that a batch too short to hide its gathers never starts while there is more to add.
           </p>
           <p class="faint">A slower link or more experts move the line to the right, and so does a faster device: it is done sooner, so it needs more tokens.</p>
         </div>
