@@ -106,6 +106,10 @@ export class LiveSteps extends StepBuilder {
     });
   }
 
+  override later(step: StepId, add: () => void): void {
+    this.simulation.whenOver(step, add);
+  }
+
   protected add(draft: Readonly<StepDraft>): StepId {
     const number = this.simulation.steps;
     const id = this.simulation.add(draft.after, draft.busyMs, draft.delayMs, draft.channel, draft.other);

@@ -9,7 +9,7 @@
  */
 import TinyQueue from 'tinyqueue';
 import { StepHeap } from './step-heap.ts';
-import { BUSY, CELLS, CHANNEL, DELAY, END as STEP_END, FROM, larger, NO_CHANNEL, NUMBER, OTHER, READY, StepTable } from './step-table.ts';
+import { BUSY, CELLS, CHANNEL, DELAY, END as STEP_END, larger, NO_CHANNEL, NUMBER, OTHER, READY, StepTable } from './step-table.ts';
 
 /** Of several at the same time, what comes first. */
 const [END, TIMER, ROUND] = [0, 1, 2];
@@ -84,8 +84,8 @@ export class Simulation {
       if (table.hasBegun(before)) readyMs = Math.max(readyMs, table.cells[before * CELLS + STEP_END] as number);
       else table.follow(before, slot);
     }
-    table.cells[slot * CELLS + READY] = table.cells[slot * CELLS + FROM] = readyMs;
-    if (table.isReady(slot)) this.#ready.push(slot);
+    table.cells[slot * CELLS + READY] = readyMs;
+    if (table.isReady(slot)) this.#ready.push(slot, readyMs);
     return table.idOf(slot);
   }
 
@@ -121,7 +121,7 @@ export class Simulation {
     for (;;) {
       const slot = this.#ready.top;
       const moment = this.#moments.peek();
-      if (moment !== undefined && (slot < 0 || moment.ms <= (this.#table.cells[slot * CELLS + FROM] as number))) {
+      if (moment !== undefined && (slot < 0 || moment.ms <= this.#ready.topMs)) {
         this.#moments.pop();
         this.#nowMs = Math.max(this.#nowMs, moment.ms);
         moment.tell();
@@ -141,16 +141,13 @@ export class Simulation {
   #tryTop(slot: number): void {
     const { cells } = this.#table;
     const at = slot * CELLS;
-    const [channel, other] = [cells[at + CHANNEL] as number, cells[at + OTHER] as number];
+    const channel = cells[at + CHANNEL] as number;
+    const other = cells[at + OTHER] as number;
     let startMs = Math.max(cells[at + READY] as number, this.#freeMs[channel] as number);
     if (other !== NO_CHANNEL) startMs = Math.max(startMs, this.#freeMs[other] as number);
     const processor = this.#processorFreeMs.length > 0 && this.#needsProcessor(channel) ? firstFree(this.#processorFreeMs) : -1;
     if (processor >= 0) startMs = Math.max(startMs, this.#processorFreeMs[processor] as number);
-    if (startMs > (cells[at + FROM] as number)) {
-      cells[at + FROM] = startMs;
-      this.#ready.sinkTop();
-      return;
-    }
+    if (startMs > this.#ready.topMs) return this.#ready.delayTop(startMs);
     this.#ready.pop();
     const freeMs = startMs + (cells[at + BUSY] as number);
     this.#freeMs[channel] = freeMs;
@@ -183,7 +180,7 @@ export class Simulation {
   readonly #follows = (slot: number): void => {
     const { cells } = this.#table;
     const at = slot * CELLS;
-    if (this.#endMs > (cells[at + READY] as number)) cells[at + READY] = cells[at + FROM] = this.#endMs;
-    if (this.#table.isReady(slot)) this.#ready.push(slot);
+    if (this.#endMs > (cells[at + READY] as number)) cells[at + READY] = this.#endMs;
+    if (this.#table.isReady(slot)) this.#ready.push(slot, cells[at + READY] as number);
   };
 }

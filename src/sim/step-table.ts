@@ -9,7 +9,7 @@ const NONE = -1;
 /** In place of the steps that it waits for: it has begun. */
 const BEGUN = -1;
 
-const FIRST_SIZE = 1024;
+const FIRST_SIZE = 64;
 
 /** A copy of twice the length. */
 export const larger = <A extends Float64Array | Int32Array>(array: A): A => {
@@ -41,13 +41,12 @@ class Fifo {
   }
 }
 
-/** Cells of a slot, which together are one line of a processor's cache. */
+/** Cells of a slot (one is spare), which together are one line of a processor's cache. */
 export const CELLS = 8;
-/**
- * `READY`: when everything that the step comes after is over, as far as that is known. `FROM`: before that it cannot begin. `END`: of a step that has
- * begun. `NUMBER`: how many steps were added before.
- */
-export const [BUSY, DELAY, READY, FROM, END, CHANNEL, OTHER, NUMBER] = [0, 1, 2, 3, 4, 5, 6, 7];
+/** `READY`: when everything that the step comes after is over, as far as that is known; `NUMBER`: how many steps were added before. */
+export const [BUSY, DELAY, READY, CHANNEL, OTHER, NUMBER] = [0, 1, 2, 3, 4, 5];
+/** Of a step that has begun: when it is over. */
+export const END = 6;
 
 export class StepTable {
   /** {@link CELLS} of each slot, times in milliseconds. */
@@ -129,7 +128,8 @@ export class StepTable {
   /** @param freed told of each step that waited for this one, which it does no longer */
   begin(slot: number, freed: (follower: number) => void): void {
     for (let link = this.#followers[slot] as number; link !== NONE; ) {
-      const [follower, next] = [this.#links[2 * link] as number, this.#links[2 * link + 1] as number];
+      const follower = this.#links[2 * link] as number;
+      const next = this.#links[2 * link + 1] as number;
       (this.#missing[follower] as number)--;
       this.#links[2 * link + 1] = this.#freeLink;
       this.#freeLink = link;

@@ -128,6 +128,11 @@ export abstract class StepBuilder {
   }
 
   /** @param extra what is done beside the FLOPs */
+  /** Adds more when a step is over; where steps are only listed: at once. */
+  later(_step: number, add: () => void): void {
+    add();
+  }
+
   compute(rank: number, flops: number, after: readonly number[], place: StepPlace, extra: Extra = NOTHING): number {
     const draft = this.#start('compute', rank, rank, channelOf(rank, DEVICE), after, place);
     const count = (this.#computes[rank] as number)++;

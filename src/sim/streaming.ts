@@ -29,11 +29,27 @@ const loadBytes = (shape: WorldShape, { shards }: Gather, rank: number): number 
 
 const ONE_LAYER: Extra = { layers: 1 };
 
+/** A few are enough to hide the work of adding them; all layers of two passes on a thousand ranks would be the simulation's memory, and slow for that. */
+const LAYERS_AT_ONCE = 16;
+
+interface NewPass {
+  readonly work: Work;
+  readonly added: (last: number) => void;
+}
+
 /** One rank's way through its passes, which are added one after another, when each is there. */
 export class RankStream {
   /** The last compute. */
   #last: number[] = [];
+  /** Whose layers were all added. */
   #passes = 0;
+  readonly #waiting: NewPass[] = [];
+  /** Of the first that waits. */
+  #nextLayer = 0;
+  /** More layers are added when some step is over. */
+  #comesBack = false;
+  /** Layers before which those after them have to be there: transfers of these may begin. */
+  readonly #margin: number;
   readonly #streamed: readonly number[];
   /** Of one layer, from peers and from host memory. */
   readonly #read: Gather;
@@ -54,19 +70,42 @@ export class RankStream {
     const moves = shape.strategy !== 'resident' && (!this.#readsNothing || this.#loadBytes > 0);
     this.#streamed = moves ? streamed : [];
     const { reads, loads } = feedShapes(shape, streamed);
+    this.#margin = Math.max(reads.lead, loads.lead) + 2;
     this.#reads = new SlotFeed(reads, (after, place) => this.#readPeers(after, place));
     this.#loads = new SlotFeed(loads, (after, place) => this.#load(after, place));
   }
 
-  /** Adds a pass behind those before. @returns its last step */
-  pass(work: Work): number {
-    const { config: { numHiddenLayers }, candidates, strategy } = this.shape;
-    const pass = this.#passes++;
-    for (let layer = 0; layer < numHiddenLayers; layer++) {
-      this.#layer({ pass, layer }, totalOf(work.flops(layer)), work.isLast(layer) ? work.headFlops(candidates) : 0);
+  /** Adds a pass behind those before. @param added told its last step as soon as that is added */
+  pass(work: Work, added: (last: number) => void = () => undefined): void {
+    this.#waiting.push({ work, added });
+    if (!this.#comesBack) this.#addLayers();
+  }
+
+  /** Some layers, and the next ones when few of them are left: so that not all layers of all passes wait at the same time. */
+  #addLayers(): void {
+    this.#comesBack = false;
+    const layers = Math.max(LAYERS_AT_ONCE, 2 * this.#margin);
+    let turn: number | null = null;
+    for (let left = layers; left > 0 && this.#waiting.length > 0; left--) {
+      this.#addLayer();
+      if (left === this.#margin) [turn] = this.#last as [number];
     }
+    if (turn === null) return;
+    this.#comesBack = true;
+    this.steps.later(turn, () => this.#addLayers());
+  }
+
+  #addLayer(): void {
+    const { config: { numHiddenLayers }, candidates, strategy } = this.shape;
+    const { work, added } = this.#waiting[0] as NewPass;
+    const layer = this.#nextLayer++;
+    this.#layer({ pass: this.#passes, layer }, totalOf(work.flops(layer)), work.isLast(layer) ? work.headFlops(candidates) : 0);
+    if (this.#nextLayer < numHiddenLayers) return;
+    this.#waiting.shift();
+    this.#nextLayer = 0;
+    this.#passes++;
     if (strategy === 'asyncep' && this.#streamed.length > 0) this.#readAhead();
-    return this.#last[0] as number;
+    added(this.#last[0] as number);
   }
 
   #readPeers(after: readonly number[], place: StepPlace): readonly number[] {

@@ -23,6 +23,7 @@ const CACHED = 2 ** 26;
 /** Sequences on one device (or on all together), as work. The last layer has the engine's shortcut. */
 export class Work {
   readonly tokens: number;
+  readonly #byLayer: LayerParts[] = [];
   readonly #byKind = new Map<string, LayerParts>();
   /** How many sequences have a length and as many cached tokens: workloads have many of few. */
   readonly #counts = new Map<number, { readonly newTokens: number; readonly cachedTokens: number; count: number }>();
@@ -54,6 +55,10 @@ export class Work {
   }
 
   flops(layer: number): LayerParts {
+    return (this.#byLayer[layer] ??= this.#flopsOf(layer));
+  }
+
+  #flopsOf(layer: number): LayerParts {
     const last = this.isLast(layer);
     const kind = `${this.config.layerIsMoe[layer]} ${last} ${this.config.variant?.slidingWindow?.layers[layer]}`; // layers of a kind cost the same
     const known = this.#byKind.get(kind);

@@ -105,12 +105,12 @@ class LoneRanks implements SimWorld {
     for (let leaving = waiting.next(); leaving !== null; leaving = waiting.next()) {
       const { work: { newTokens, cachedTokens }, answered } = leaving[0] as Traveller;
       busy.begin(simulation.nowMs);
-      simulation.whenOver(stream.pass(new Work(this.options.config, newTokens, cachedTokens)), () => {
+      stream.pass(new Work(this.options.config, newTokens, cachedTokens), (last) => simulation.whenOver(last, () => {
         busy.end(simulation.nowMs);
         waiting.over();
         answered();
         this.#leave(engine);
-      });
+      }));
     }
   }
 }
