@@ -20,7 +20,8 @@ const MOST_SEQUENCES = 256;
 
 /** Tokens/s when batches have `tokens` tokens, in sequences of about `length`. */
 function rateAt(setting: PlanSetting, strategy: SimStrategy, tokens: number, length: number): number {
-  const sequences = Math.min(MOST_SEQUENCES, Math.max(1, Math.round(tokens / length)));
+  const wanted = Math.min(MOST_SEQUENCES, Math.max(1, Math.round(tokens / length)));
+  const sequences = wanted === 1 ? 1 : 2 * Math.floor(wanted / 2); // two passes share a batch where rows travel
   const each = Math.max(1, Math.round(tokens / sequences));
   const lengths = Array.from({ length: sequences * setting.ranks * BATCHES }, () => each);
   return predict(setting, { lengths, batchTokens: each * sequences }, strategy).tokensPerSecond;
