@@ -18,6 +18,10 @@ export class EngineSet {
     this.words[engine >>> 5] = member ? word | (1 << engine) : word & ~(1 << engine);
   }
 
+  clear(): void {
+    this.words.fill(0);
+  }
+
   get empty(): boolean {
     return this.next(0) < 0;
   }

@@ -10,6 +10,7 @@ export class MaskTable extends PrefixTable {
     let left = among.words[0] as number;
     let block = 0;
     for (; block < limit; block++) {
+      this.fetchNext(hashes, block, limit);
       const at = this.find(hashes[block] as number);
       const there = (this.committedAt(at) | this.pendingAt(at)) & left;
       if (there === 0) break;

@@ -30,6 +30,8 @@ export class PrefixPolicy<R extends Routable> implements Policy<R> {
   readonly #closed: EngineSet;
   /** Those of them whose batch leaves in the next round: with T = 0 the idle ones, too. */
   readonly #eager: EngineSet;
+  /** Those whose batch leaves in the round in hand. */
+  readonly #leaving: EngineSet;
   /** Those with the longest match for the request in hand. */
   readonly #found: EngineSet;
   /** Blocks of it that match on the engine that was chosen. */
@@ -38,8 +40,13 @@ export class PrefixPolicy<R extends Routable> implements Policy<R> {
   constructor(state: SchedulerState<R>) {
     const engines = state.engines.length;
     this.state = state;
-    [this.#open, this.#closed, this.#eager, this.#found] = [new EngineSet(engines), new EngineSet(engines), new EngineSet(engines), new EngineSet(engines)];
-    [this.#byLoad, this.#byOldest] = [new EngineOrder(engines), new EngineOrder(engines)];
+    this.#open = new EngineSet(engines);
+    this.#closed = new EngineSet(engines);
+    this.#eager = new EngineSet(engines);
+    this.#leaving = new EngineSet(engines);
+    this.#found = new EngineSet(engines);
+    this.#byLoad = new EngineOrder(engines);
+    this.#byOldest = new EngineOrder(engines);
   }
 
   fill(): void {
@@ -48,7 +55,8 @@ export class PrefixPolicy<R extends Routable> implements Policy<R> {
 
   leaving(nowMs: number, drain: boolean): EngineState<R>[] {
     const { engines, options: { maxWaitMs } } = this.state;
-    const leaving = new EngineSet(engines.length);
+    const leaving = this.#leaving;
+    leaving.clear();
     this.#byOldest.collect((oldestMs) => drain || nowMs >= oldestMs + maxWaitMs, leaving);
     for (let engine = this.#eager.next(0); engine >= 0; engine = this.#eager.next(engine + 1)) leaving.set(engine, true);
     return leaving.members().map((engine) => engines[engine] as EngineState<R>);

@@ -10,6 +10,8 @@
 import { hashSlot } from '../engine/prefix/hash-slot.ts';
 import type { EngineSet } from './engine-set.ts';
 
+/** Blocks of a prompt that are fetched at once while it matches. */
+const FETCHED = 32;
 const SLOT_WORDS = 4;
 /** Words of a slot: who committed the block, and where it is pending. */
 const COMMITTED = 2;
@@ -17,8 +19,8 @@ const PENDING = 3;
 const SETS = [COMMITTED, PENDING] as const;
 type SetWord = (typeof SETS)[number];
 const FIRST_SLOTS = 1024;
-/** A table for more blocks than this grows when they come. */
-const MAX_FIRST_SLOTS = 2 ** 22;
+/** A table for more blocks than this grows when they come; memory is taken as slots are used. */
+const MAX_FIRST_SLOTS = 2 ** 25;
 /** Of the slots that are used; beyond it runs of linear probing grow long. */
 const MAX_LOAD = 0.6;
 
@@ -30,6 +32,8 @@ export abstract class PrefixTable {
   /** Of a 32-bit hash; what is left are the bits that name a slot. */
   #shift!: number;
   #used = 0;
+  /** Nobody's: only so that {@link fetch} is not thought to do nothing. */
+  protected fetched = 0;
   readonly #committed: Uint32Array;
   readonly #pending: Uint32Array;
   /** Promises of a block beyond an engine's first. They are few: mostly a prompt's last blocks, which must be computed again. */
@@ -71,6 +75,11 @@ export abstract class PrefixTable {
    */
   abstract longest(hashes: Float64Array, limit: number, among: EngineSet, found: EngineSet): number;
 
+  /** To be called for each block of a walk that may end at any: when much matches, what comes next is fetched. */
+  protected fetchNext(hashes: Float64Array, block: number, limit: number): void {
+    if (block % FETCHED === FETCHED / 4) this.fetch(hashes, block, Math.min(limit, block + FETCHED));
+  }
+
   /** Whether an engine is in a set. */
   protected abstract has(set: number, engine: number): boolean;
   /** The set with an engine that was not in it. */
@@ -82,6 +91,7 @@ export abstract class PrefixTable {
   match(hashes: Float64Array, limit: number, engine: number): number {
     let block = 0;
     for (; block < limit; block++) {
+      this.fetchNext(hashes, block, limit);
       const at = this.find(hashes[block] as number);
       if (!this.has(this.committedAt(at), engine) && !this.has(this.pendingAt(at), engine)) break;
     }
@@ -99,6 +109,7 @@ export abstract class PrefixTable {
   promise(engine: number, hashes: Float64Array, from: number): void {
     const extra = this.#extraPromises[engine] as Map<number, number>;
     this.#reserve(hashes.length);
+    this.fetch(hashes, from, hashes.length);
     let added = 0;
     for (let block = from; block < hashes.length; block++) {
       const hash = hashes[block] as number;
@@ -124,10 +135,12 @@ export abstract class PrefixTable {
 
   commit(engine: number, hashes: Float64Array): void {
     this.#reserve(hashes.length);
+    this.fetch(hashes, 0, hashes.length);
     for (const hash of hashes) if (this.#set(hash, COMMITTED, engine)) (this.#committed[engine] as number)++;
   }
 
   evict(engine: number, hashes: Float64Array): void {
+    this.fetch(hashes, 0, hashes.length);
     for (const hash of hashes) if (this.#unset(hash, COMMITTED, engine)) (this.#committed[engine] as number)--;
   }
 
@@ -148,6 +161,15 @@ export abstract class PrefixTable {
   /** Where in the table a hash is, or would be: for {@link committedAt} and {@link pendingAt}. */
   protected find(hash: number): number {
     return this.#slot(hash) * SLOT_WORDS;
+  }
+
+  /** Has the processor fetch the slots of blocks [from, to) at once: whoever looks at them one after the other finds them in its caches. */
+  protected fetch(hashes: Float64Array, from: number, to: number): void {
+    const words = this.#words;
+    const shift = this.#shift;
+    let seen = 0;
+    for (let block = from; block < to; block++) seen |= words[(hashSlot(hashes[block] as number) >>> shift) * SLOT_WORDS + COMMITTED] as number;
+    this.fetched = seen;
   }
 
   protected committedAt(at: number): number {
@@ -200,17 +222,20 @@ export abstract class PrefixTable {
 
   /** Frees a slot and moves back what stands behind it because of it (Knuth, volume 3, section 6.4, algorithm R). */
   #free(gap: number): void {
-    const [keys, words, last] = [this.#keys, this.#words, this.#last];
+    const keys = this.#keys;
+    const words = this.#words;
+    const last = this.#last;
     this.#used--;
     for (let slot = (gap + 1) & last; keys[slot * 2] !== 0; slot = (slot + 1) & last) {
       const home = hashSlot((keys[slot * 2] as number) - 1) >>> this.#shift;
       if (((slot - home) & last) < ((slot - gap) & last)) continue;
       keys[gap * 2] = keys[slot * 2] as number;
-      for (const word of SETS) words[gap * SLOT_WORDS + word] = words[slot * SLOT_WORDS + word] as number;
+      words[gap * SLOT_WORDS + COMMITTED] = words[slot * SLOT_WORDS + COMMITTED] as number;
+      words[gap * SLOT_WORDS + PENDING] = words[slot * SLOT_WORDS + PENDING] as number;
       gap = slot;
     }
     keys[gap * 2] = 0;
-    for (const word of SETS) words[gap * SLOT_WORDS + word] = 0;
+    words[gap * SLOT_WORDS + COMMITTED] = words[gap * SLOT_WORDS + PENDING] = 0;
   }
 
   /** Makes room for more. */
@@ -223,11 +248,12 @@ export abstract class PrefixTable {
     const [keys, words] = [this.#keys, this.#words];
     this.#allocate(slots);
     for (let from = 0; from * 2 < keys.length; from++) {
-      const sets = SETS.map((word) => words[from * SLOT_WORDS + word] as number);
-      if (sets.every((set) => set === 0)) continue;
-      const slot = this.#slot((keys[from * 2] as number) - 1);
-      this.#keys[slot * 2] = keys[from * 2] as number;
-      SETS.forEach((word, i) => (this.#words[slot * SLOT_WORDS + word] = sets[i] as number));
+      const key = keys[from * 2] as number;
+      if (((words[from * SLOT_WORDS + COMMITTED] as number) | (words[from * SLOT_WORDS + PENDING] as number)) === 0) continue;
+      const slot = this.#slot(key - 1);
+      this.#keys[slot * 2] = key;
+      this.#words[slot * SLOT_WORDS + COMMITTED] = words[from * SLOT_WORDS + COMMITTED] as number;
+      this.#words[slot * SLOT_WORDS + PENDING] = words[from * SLOT_WORDS + PENDING] as number;
       this.#used++;
     }
   }

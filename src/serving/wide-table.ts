@@ -36,6 +36,7 @@ export class WideTable extends PrefixTable {
     for (let index = 0; index < words.length; index++) if ((words[index] = among.words[index] as number) !== 0) active[count++] = index;
     let block = 0;
     for (; block < limit; block++) {
+      this.fetchNext(hashes, block, limit);
       const at = this.find(hashes[block] as number);
       const committed = this.committedAt(at);
       const pending = this.pendingAt(at);

@@ -11,19 +11,22 @@ export const NONE = -2;
 export class BlockIndex {
   /** The first of the blocks with a hash; more of them follow by `next`. */
   readonly #first: HashMap;
-  readonly #next: Int32Array;
-  readonly #parents: Int32Array;
-  readonly #hashes: Float64Array;
+  #next!: Int32Array;
+  #parents!: Int32Array;
+  #hashes!: Float64Array;
   /** 16 of each block; null: not kept, and not compared. */
-  readonly #tokens: Uint32Array | null;
+  #tokens!: Uint32Array | null;
 
   /** @param keepsTokens false where equal hashes are known to mean equal blocks */
-  constructor(capacity: number, keepsTokens: boolean) {
+  constructor(capacity: number, private readonly keepsTokens: boolean) {
     this.#first = new HashMap(capacity);
-    this.#next = new Int32Array(capacity);
-    this.#parents = new Int32Array(capacity);
-    this.#hashes = new Float64Array(capacity);
-    this.#tokens = keepsTokens ? new Uint32Array(capacity * BLOCK_TOKENS) : null;
+    this.#allocate(capacity);
+  }
+
+  /** Empties it for as many blocks at least. */
+  reset(capacity: number): void {
+    this.#first.clear();
+    if (capacity > this.#next.length) this.#allocate(2 * capacity);
   }
 
   /**
@@ -60,6 +63,13 @@ export class BlockIndex {
 
   hashOf(id: number): number {
     return this.#hashes[id] as number;
+  }
+
+  #allocate(capacity: number): void {
+    this.#next = new Int32Array(capacity);
+    this.#parents = new Int32Array(capacity);
+    this.#hashes = new Float64Array(capacity);
+    this.#tokens = this.keepsTokens ? new Uint32Array(capacity * BLOCK_TOKENS) : null;
   }
 
   #is(id: number, parent: number, tokens: Uint32Array, start: number): boolean {

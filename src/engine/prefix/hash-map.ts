@@ -49,6 +49,7 @@ export class HashMap {
     if (this.#keys[gap] !== 0) this.#free(gap);
   }
 
+  /** Empties it; room stays. */
   clear(): void {
     if (this.#size > 0) this.#keys.fill(0);
     this.#size = 0;

@@ -2,6 +2,19 @@
 import { BLOCK_TOKENS } from '../../runtime/kernels/attention.ts';
 import type { BlockAssignment } from '../kv-blocks.ts';
 import { BlockIndex } from './block-index.ts';
+import { CacheChanges } from './cache-events.ts';
+
+/** What plans are made with, one after the other. */
+export class PlanScratch {
+  /** Nodes of the plan in the making. */
+  readonly nodes: BlockIndex;
+  readonly changes = new CacheChanges();
+
+  /** @param keepsTokens see {@link BlockIndex} */
+  constructor(readonly keepsTokens: boolean) {
+    this.nodes = new BlockIndex(0, keepsTokens);
+  }
+}
 
 export class PlanDraft {
   readonly restores: number[] = [];
@@ -17,7 +30,11 @@ export class PlanDraft {
   readonly #firstEntries: number[] = [];
   #used = 0;
 
-  constructor(private readonly lengths: readonly number[], keepsTokens: boolean) {
+  /**
+   * @param lengths tokens of each sequence
+   * @param nodes whose contents are of no more use
+   */
+  constructor(private readonly lengths: readonly number[], nodes: BlockIndex) {
     let entries = 0;
     let full = 0;
     for (const length of lengths) {
@@ -25,7 +42,8 @@ export class PlanDraft {
       entries += Math.ceil(length / BLOCK_TOKENS);
       full += Math.floor(length / BLOCK_TOKENS);
     }
-    this.#index = new BlockIndex(full, keepsTokens);
+    nodes.reset(full);
+    this.#index = nodes;
     this.#blocks = new Int32Array(full);
     this.#entries = new Int32Array(full);
     this.#table = new Uint32Array(entries);

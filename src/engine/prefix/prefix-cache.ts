@@ -14,9 +14,9 @@ import { askedRows, type Sequence } from '../batch.ts';
 import type { BlockAssignment } from '../kv-blocks.ts';
 import { blockHashes } from './block-hash.ts';
 import { BlockIndex, NONE, ROOT } from './block-index.ts';
-import { CacheChanges, type CacheEvents } from './cache-events.ts';
+import type { CacheEvents } from './cache-events.ts';
 import { LruList } from './lru-list.ts';
-import { PlanDraft } from './plan-draft.ts';
+import { PlanDraft, PlanScratch } from './plan-draft.ts';
 
 /** Blocks of a batch, and what the pool has to do with them. Copies are pairs (from, to). */
 export interface PrefixPlan extends BlockAssignment {
@@ -31,30 +31,32 @@ export interface PrefixPlan extends BlockAssignment {
 }
 
 export interface PrefixCacheOptions {
-  /** Names of a sequence's full blocks; {@link blockHashes} by default. */
-  readonly hash?: (tokens: Uint32Array) => Float64Array;
-  /** Equal names are equal blocks, so that no token is kept or looked at: for who knows that they do not collide. */
-  readonly trusted?: boolean;
+  /** Names of the full blocks of a sequence, which is the `index`-th of its batch; {@link blockHashes} by default. */
+  readonly hash?: (tokens: Uint32Array, index: number) => Float64Array;
+  /**
+   * What plans are made with; by default something of its own. Where it keeps no tokens, equal names are equal blocks: for who knows that they do not
+   * collide. Caches can share it if none ever forgets a plan or is cleared.
+   */
+  readonly scratch?: PlanScratch;
 }
 
 export class PrefixCache {
-  readonly #hash: (tokens: Uint32Array) => Float64Array;
-  readonly #keepsTokens: boolean;
+  readonly #hash: (tokens: Uint32Array, index: number) => Float64Array;
+  readonly #scratch: PlanScratch;
   readonly #index: BlockIndex;
   readonly #lru: LruList;
   /** Cache blocks that were given up; those from `#fresh` on have never been used. */
   readonly #free: number[] = [];
   #fresh = 0;
-  readonly #changes = new CacheChanges();
   /** The plan in which each cache block was last used: one of the plan in the making makes no room. */
   readonly #usedIn: Uint32Array;
   #plans = 0;
 
   /** @param blocks most blocks of the cache; with 0 sequences of a batch still share */
-  constructor(readonly blocks: number, { hash = blockHashes, trusted = false }: PrefixCacheOptions = {}) {
+  constructor(readonly blocks: number, { hash = blockHashes, scratch = new PlanScratch(true) }: PrefixCacheOptions = {}) {
     this.#hash = hash;
-    this.#keepsTokens = !trusted;
-    this.#index = new BlockIndex(blocks, !trusted);
+    this.#scratch = scratch;
+    this.#index = new BlockIndex(blocks, scratch.keepsTokens);
     this.#lru = new LruList(blocks);
     this.#usedIn = new Uint32Array(blocks);
   }
@@ -67,30 +69,30 @@ export class PrefixCache {
   /** Plans a batch; the pass must be recorded, or the plan forgotten, before the next one. */
   plan(sequences: readonly Sequence[]): PrefixPlan {
     this.#plans = (this.#plans + 1) >>> 0;
-    const draft = new PlanDraft(sequences.map(({ tokens }) => tokens.length), this.#keepsTokens);
+    const draft = new PlanDraft(sequences.map(({ tokens }) => tokens.length), this.#scratch.nodes);
     // All that is there is found, and so kept, before anything makes room for new blocks.
     const cached = sequences.map((sequence, i) => BLOCK_TOKENS * this.#match(draft, i, sequence));
     for (let i = 0; i < sequences.length; i++) this.#keep(draft, i, (sequences[i] as Sequence).tokens);
-    return { ...draft.assignment(), cached, restores: new Uint32Array(draft.restores), stores: new Uint32Array(draft.stores), events: this.#changes.take() };
+    return { ...draft.assignment(), cached, restores: new Uint32Array(draft.restores), stores: new Uint32Array(draft.stores), events: this.#scratch.changes.take() };
   }
 
   /** The pass of the latest plan was not recorded: nothing of what it was to store is there. What it evicted is gone, and told by the next plan. */
   forget({ stores, events }: PrefixPlan): void {
-    this.#changes.restore(events);
+    this.#scratch.changes.restore(events);
     for (let i = stores.length - 1; i > 0; i -= 2) this.#evict(stores[i] as number);
   }
 
   /** Makes it as new: later plans tell nothing of what was there. */
   clear(): void {
     for (let id = this.#lru.oldest; id >= 0; id = this.#lru.oldest) this.#evict(id);
-    this.#changes.take();
+    this.#scratch.changes.take();
   }
 
   /** Gives every block of a sequence its place in the workspace; returns how many need not be computed. */
   #match(draft: PlanDraft, i: number, sequence: Sequence): number {
     const { tokens } = sequence;
     const most = Math.floor((tokens.length - askedRows(sequence)) / BLOCK_TOKENS);
-    const hashes = this.#hash(tokens);
+    const hashes = this.#hash(tokens, i);
     let [node, entry, matched] = [ROOT, ROOT, 0];
     for (let b = 0, start = 0; b < hashes.length; b++, start += BLOCK_TOKENS) {
       const hash = hashes[b] as number;
@@ -124,7 +126,7 @@ export class PrefixCache {
         const entry = this.#room();
         if (entry === NONE) break;
         this.#index.set(entry, draft.hashOf(node), parent, tokens, kept * BLOCK_TOKENS);
-        this.#changes.came(draft.hashOf(node));
+        this.#scratch.changes.came(draft.hashOf(node));
         this.#use(entry);
         draft.setEntry(node, entry);
         draft.stores.push(draft.blockOf(node), entry);
@@ -152,7 +154,7 @@ export class PrefixCache {
   }
 
   #evict(entry: number): void {
-    this.#changes.left(this.#index.hashOf(entry));
+    this.#scratch.changes.left(this.#index.hashOf(entry));
     this.#index.delete(entry);
     this.#lru.remove(entry);
     this.#free.push(entry);

@@ -52,7 +52,7 @@ export interface Level {
 }
 
 /** Who has the tokens of a request, from its start: the source's template, the group's prefix, its own. @returns what tells it of each request, by index */
-export function levelsOf(workload: Pick<Workload, 'requests'>): (index: number) => readonly [template: Level, group: Level, own: Level] {
+export function levelsOf(workload: Pick<Workload, 'requests'>): (index: number) => readonly [Level, Level, Level] {
   const templates = templateTokens(workload);
   const owners = new Map([...templates.keys()].map((source, owner) => [source, owner]));
   const groups = workload.requests.reduce((most, { group }) => Math.max(most, group), -1) + 1;
@@ -69,9 +69,14 @@ export function levelsOf(workload: Pick<Workload, 'requests'>): (index: number) 
 /** A block's name: (who has its last token, its place); a block that a boundary cuts belongs to the later owner. */
 const PLACES = FULL_CONTEXT / BLOCK_TOKENS;
 
+/** Names that are made into one array, of which prompts are given parts: many small arrays cost more than what is in them. */
+const NAMES = 2 ** 15;
+
 /** Makes the hashes of prompts when they are asked for, and remembers those it made last: a request is looked at several times in a row. */
 class HashMaker {
   readonly #levels: ReturnType<typeof levelsOf>;
+  #names = new Float64Array(NAMES);
+  #used = 0;
   #last = -1;
   #hashes: Float64Array = new Float64Array();
 
@@ -80,7 +85,7 @@ class HashMaker {
   }
 
   hashesOf(index: number): Float64Array {
-    if (index !== this.#last) this.#hashes = namesOf(this.#levels(index));
+    if (index !== this.#last) this.#hashes = this.#make(this.#levels(index));
     this.#last = index;
     return this.#hashes;
   }
@@ -89,15 +94,22 @@ class HashMaker {
   sharedBlocks(index: number): number {
     return Math.floor(this.#levels(index)[1].end / BLOCK_TOKENS);
   }
-}
 
-function namesOf(levels: readonly Level[]): Float64Array {
-  const hashes = new Float64Array(Math.floor((levels.at(-1) as Level).end / BLOCK_TOKENS));
-  let block = 0;
-  for (const { end, owner } of levels) {
-    for (; (block + 1) * BLOCK_TOKENS <= end; block++) hashes[block] = owner * PLACES + block;
+  #make(levels: readonly [Level, Level, Level]): Float64Array {
+    const hashes = this.#room(Math.floor(levels[2].end / BLOCK_TOKENS));
+    let block = 0;
+    for (const { end, owner } of levels) {
+      const [first, last] = [owner * PLACES, Math.floor(end / BLOCK_TOKENS)];
+      for (; block < last; block++) hashes[block] = first + block;
+    }
+    return hashes;
   }
-  return hashes;
+
+  #room(names: number): Float64Array {
+    if (names > this.#names.length - this.#used) [this.#names, this.#used] = [new Float64Array(Math.max(NAMES, names)), 0];
+    this.#used += names;
+    return this.#names.subarray(this.#used - names, this.#used);
+  }
 }
 
 /** A prompt of a few words, whose hashes are made when they are asked for. */
