@@ -59,6 +59,31 @@ interface Report {
   }[];
 }
 
+describe('strategies of bench router', () => {
+  it.each([
+    [['--strategy', 'resident'], '--strategy: resident: keeps all experts on each device: weights '],
+    [['--strategy', 'ep', '--gather-ms', '3'], '--gather-ms: no experts are gathered under ep; expected --strategy asyncep or sync'],
+    [['--timeline', 'x.json'], '--timeline: x.json: shows one run, and 5 were asked for; expected one of --schedulers and one of --engines'],
+  ])('%j make no sense', async (args, message) => {
+    const { exitCode, stderr } = await bench(...args);
+    expect(stderr.slice(0, `asyncep: ${message}`.length)).toBe(`asyncep: ${message}`);
+    expect(exitCode).toBe(2);
+  });
+
+  it('ep, whose ranks go together, has a line of its own and a timeline that asyncep timeline reads', async () => {
+    const path = join(folder, 'ep.json');
+    const { exitCode, stdout } = await bench('--requests', '40', '--strategy', 'ep', '--schedulers', 'least-loaded', '--engines', '2', '--model', FIXTURE, '--timeline', path, '--timeline-passes', '1');
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('strategy ep: ranks compute every batch together, and have no prefix cache');
+    const shown = await run('timeline', path);
+    expect([shown.exitCode, shown.stderr]).toEqual([0, '']);
+    expect(shown.stdout).toContain('rank 1');
+    const { traceEvents } = JSON.parse(readFileSync(path, 'utf8')) as { traceEvents: { name: string; args?: { pass?: number } }[] };
+    expect(traceEvents.map(({ name }) => name)).toContain('dispatch layer 0');
+    expect(new Set(traceEvents.flatMap(({ args }) => args?.pass ?? []))).toEqual(new Set([0]));
+  }, 60_000);
+});
+
 describe('bench router', () => {
   it('prints a table for each number of engines, and writes equal JSON and CSV for equal flags', async () => {
     const write = async (name: string) => {
