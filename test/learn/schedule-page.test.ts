@@ -144,7 +144,7 @@ describe('the clock', () => {
     expect(await now()).toBeCloseTo(wallMs, 6);
     await press(drawing, 'Home', 'ArrowRight');
     expect(await now()).toBeCloseTo(transferMs, 3);
-    await expect.poll(() => textOf('#schedule-now')).toMatch(/rank 0 computes layer 0 \(80 %\).*; rank 7 computes layer 0 \(80 %\)/); // 9.4 of 11.6 ms
+    await expect.poll(() => textOf('#schedule-now')).toBe('9.41 ms: each of 8 ranks computes layer 0 (80 %)'); // 9.4 of 11.6 ms
     await press(drawing, ' ');
     await says('#play', 'Pause');
     await press(drawing, ' ');

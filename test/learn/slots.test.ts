@@ -1,7 +1,7 @@
 /** The drawing's model on events made by hand: bars, slots, what a rank does. */
 import { describe, expect, it } from 'vitest';
 import type { Track, TraceEvent } from '../../src/trace/events.ts';
-import { doingAt, inWords } from '../../web/learn/drawing/doing.ts';
+import { allInWords, doingAt, inWords } from '../../web/learn/drawing/doing.ts';
 import { slotsAt, staysOf } from '../../web/learn/drawing/slots.ts';
 import { momentsOf, passesOf, passStretches, timelineOf, viewOf, type DrawnRank } from '../../web/learn/drawing/timeline.ts';
 
@@ -19,13 +19,13 @@ const events = [
 const rankOf = (some: readonly TraceEvent[]): DrawnRank => timelineOf(some).ranks[0] as DrawnRank;
 
 describe('a timeline', () => {
-  it('counts milliseconds from its first event, and draws the parts of a gather as one bar with cuts', () => {
+  it('counts milliseconds from its first event, and draws the parts of a gather as one bar', () => {
     const { lengthMs, ranks } = timelineOf(events);
     expect(lengthMs).toBe(30);
     const receive = ranks[0]?.rows.find(({ track }) => track === 'receive');
     expect(receive?.lanes).toEqual([
-      [expect.objectContaining({ layer: 2, fromMs: 0, toMs: 8, cutsMs: [4] }), expect.objectContaining({ layer: 3, fromMs: 10, toMs: 24, cutsMs: [17] })],
-      [expect.objectContaining({ layer: 1, pass: 1, fromMs: 22, toMs: 26, cutsMs: [] })], // beside the one that is not over
+      [expect.objectContaining({ layer: 2, fromMs: 0, toMs: 8 }), expect.objectContaining({ layer: 3, fromMs: 10, toMs: 24 })],
+      [expect.objectContaining({ layer: 1, pass: 1, fromMs: 22, toMs: 26 })], // beside the one that is not over
     ]);
     expect(ranks[0]?.exposed).toEqual([[20, 24]]);
   });
@@ -86,6 +86,12 @@ describe('what a rank does', () => {
     [28, 'computes layer 3 (66 %)'],
     [31, 'has nothing to do'],
   ])('at %f ms: %s', (ms, words) => expect(inWords(rank, ms)).toBe(words));
+
+  it('is told of once for all that do the same', () => {
+    const { ranks } = timelineOf([...events, ...events.map((event) => ({ ...event, rank: 1 })), bar('compute', 0, 0, 10, { rank: 2 })]);
+    expect(allInWords(ranks, 21)).toBe('each of the ranks 0, 1 stands still: layer 3 is not there yet (78 %); rank 2 has nothing to do');
+    expect(allInWords(ranks.slice(0, 2), 9)).toBe('each of 2 ranks computes layer 1 (80 %)');
+  });
 
   it('is no waiting while the device still computes', () => {
     const ahead = rankOf([bar('compute', 0, 0, 5), bar('wait', 1, 2, 8), bar('receive', 1, 0, 8)]);

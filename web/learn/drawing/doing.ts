@@ -1,4 +1,5 @@
 /** What a rank does at a moment, as data and in words. Pure. */
+import { groupBy } from './group.ts';
 import type { Bar, DrawnRank } from './timeline.ts';
 
 export interface Doing {
@@ -10,7 +11,7 @@ export interface Doing {
 }
 
 /** The bar of a lane at a moment. */
-export function barAt(lane: readonly Bar[], ms: number): Bar | null {
+function barAt(lane: readonly Bar[], ms: number): Bar | null {
   let [low, high] = [0, lane.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -29,6 +30,13 @@ export function doingAt({ rows, exposed }: DrawnRank, ms: number): Doing {
 }
 
 const percent = ({ fromMs, toMs }: Bar, ms: number): string => `${Math.floor((100 * (ms - fromMs)) / (toMs - fromMs))} %`;
+
+/** What all ranks do: those that do the same are told of together. */
+export function allInWords(ranks: readonly DrawnRank[], ms: number): string {
+  const groups = [...groupBy(ranks, (rank) => inWords(rank, ms))];
+  const who = (some: readonly DrawnRank[]): string => (some.length === 1 ? `rank ${some[0]?.rank}` : some.length === ranks.length ? `each of ${ranks.length} ranks` : `each of the ranks ${some.map(({ rank }) => rank).join(', ')}`);
+  return groups.map(([words, some]) => `${who(some)} ${words}`).join('; ');
+}
 
 /** `computes layer 3 (40 %) while layer 4 comes in (85 %)`. */
 export function inWords(rank: DrawnRank, ms: number): string {

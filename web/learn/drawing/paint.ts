@@ -93,8 +93,6 @@ function paintBar(surface: Surface, { track, laneHeight }: PlacedRow, bar: Bar, 
   context.fill();
   context.globalAlpha = 1;
   if (track === 'wait' || laneHeight < 14) return;
-  context.fillStyle = colours.back;
-  if (wide) for (const cut of bar.cutsMs) if (right - left > 6 * bar.cutsMs.length) context.fillRect(x(cut) - 0.5, top, 1, laneHeight - 1);
   context.fillStyle = track === 'compute' ? colours.text : colours.front;
   label(surface, [bar.name, bar.layer === null ? '' : String(bar.layer)], Math.max(left, 0), Math.min(right, width), top + laneHeight / 2);
 }
@@ -111,8 +109,8 @@ function labelExposed(surface: Surface, { rank, view, row, colours }: { rank: Dr
   surface.context.fillStyle = colours.exposed;
   for (const [from, to] of rank.exposed) {
     if (to <= view.fromMs || from >= view.toMs) continue;
-    const ms = `${(to - from).toPrecision(2)}`;
-    label(surface, [`waits ${ms} ms`, `${ms} ms`, ms], surface.x(from), surface.x(to), row.top + row.laneHeight / 2);
+    const time = msText(to - from);
+    label(surface, [`waits ${time}`, time, to - from < 100 ? (to - from).toPrecision(2) : ''], surface.x(from), surface.x(to), row.top + row.laneHeight / 2);
   }
 }
 

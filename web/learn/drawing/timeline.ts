@@ -9,8 +9,6 @@ export interface Bar {
   readonly pass: number | null;
   readonly fromMs: number;
   readonly toMs: number;
-  /** Where one of the transfers that the bar is made of ends and the next begins: a gather is one bar, though each peer sends a part. */
-  readonly cutsMs: readonly number[];
 }
 
 export interface Row {
@@ -37,25 +35,19 @@ const passOf = ({ args }: TraceEvent): number | null => (typeof args?.['pass'] =
 /** Bars this close are one: a message's latency is counted with it, so parts of a gather overlap a little. */
 const TOUCHING_MS = 0.001;
 
-interface Growing extends Omit<Bar, 'toMs' | 'cutsMs'> {
-  toMs: number;
-  readonly cutsMs: number[];
-}
-
-/** Joins transfers of one kind that follow each other. @param events of one rank and track, by start */
+/** Joins transfers of one name that follow each other: a gather is one bar, though each peer sends a part. @param events of one rank and track, by start */
 function barsOf(events: readonly TraceEvent[], startUs: number): Bar[] {
-  const bars: Growing[] = [];
-  const latest = new Map<string, Growing>();
+  const bars: { -readonly [key in keyof Bar]: Bar[key] }[] = [];
+  const latest = new Map<string, (typeof bars)[number]>();
   for (const event of events) {
     const [fromMs, toMs, pass] = [(event.startUs - startUs) / 1000, (endUs(event) - startUs) / 1000, passOf(event)];
     const key = `${pass} ${event.name}`;
     const last = latest.get(key);
     if (event.track !== 'compute' && last !== undefined && fromMs <= last.toMs + TOUCHING_MS) {
-      last.cutsMs.push(fromMs);
       last.toMs = Math.max(last.toMs, toMs);
       continue;
     }
-    const bar: Growing = { name: event.name, layer: layerOf(event) ?? null, pass, fromMs, toMs, cutsMs: [] };
+    const bar = { name: event.name, layer: layerOf(event) ?? null, pass, fromMs, toMs };
     latest.set(key, bar);
     bars.push(bar);
   }

@@ -3,7 +3,7 @@ import { effect, signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Track } from '../../../../src/trace/events.ts';
 import { colours } from '../../drawing/colours.ts';
-import { inWords } from '../../drawing/doing.ts';
+import { allInWords, inWords } from '../../drawing/doing.ts';
 import { layOut, paintAxis, paintRank } from '../../drawing/paint.ts';
 import { passStretches, type DrawnRank } from '../../drawing/timeline.ts';
 import { msText } from '../../numbers.ts';
@@ -108,8 +108,7 @@ function Announcer() {
       clearTimeout(timer);
       if (!rests) return;
       timer = setTimeout(() => {
-        const ranks = timeline.ranks.map((rank) => `rank ${rank.rank} ${inWords(rank, view.fromMs + ms)}`);
-        if (ref.current !== null) ref.current.textContent = `${msText(ms)}: ${ranks.join('; ')}`;
+        if (ref.current !== null) ref.current.textContent = `${msText(ms)}: ${allInWords(timeline.ranks, view.fromMs + ms)}`;
       }, REST_MS);
     });
     return () => {

@@ -8,6 +8,8 @@ import { chartOf, computeLine, exposedArea, pathOf, tokensAt, type Chart } from 
 
 const HEIGHT = 230;
 const MARGIN = { left: 64, right: 14, top: 26, bottom: 40 };
+/** Of the compute line's name. */
+const LABEL_PIXELS = 70;
 const TICKS = [64, 256, 1024, 4096, 16_384, 65_536];
 
 /** Width of an element, as it is now. */
@@ -43,16 +45,25 @@ function Lines({ chart, threshold: { transferMs, tokens }, gamma }: { readonly c
   const [flat, margin, x] = [chart.y(transferMs), chart.y(gamma * transferMs), chart.x(tokens)];
   const [isLeft, isRight] = [x < 0, x > chart.width];
   const at = Math.min(chart.width, Math.max(0, x));
+  const aside = at > chart.width / 2 ? { x: 6 } : { x: chart.width - 6, 'text-anchor': 'end' } as const;
   return (
     <>
       <path class="gather" d={`M0 ${flat}H${chart.width}`} />
       <path class="margin" d={`M0 ${margin}H${chart.width}`} />
-      <text class="gather" x={6} y={flat + 15}>gather of a layer, t_EP</text>
-      {gamma > 1 && <text class="margin" x={6} y={margin - 5}>γ × t_EP</text>}
+      <text class="gather" {...aside} y={flat + 16}>gather of a layer, t<tspan class="sub" dy={3}>EP</tspan></text>
+      {gamma > 1 && <text class="margin" {...aside} y={margin - 6}>γ × t<tspan class="sub" dy={3}>EP</tspan></text>}
       {!isLeft && !isRight && <path class="threshold" d={`M${x} -8V${chart.height}`} />}
       <text class="threshold" x={at} y={-12} text-anchor={at > chart.width - 70 ? 'end' : at < 70 ? 'start' : 'middle'}>{isLeft && '← '}T = {tokensText(tokens)}{isRight && ' →'}</text>
     </>
   );
+}
+
+/** Names the compute line where it leaves the chart. */
+function ComputeLabel({ chart }: { readonly chart: Chart }) {
+  const { most } = RANGES.tokens;
+  const tokens = Math.min(most, chart.topMs / chart.computeMs(1));
+  const isInside = chart.x(tokens) < chart.width - LABEL_PIXELS;
+  return <text class="compute" x={chart.x(tokens) + (isInside ? 8 : -8)} y={isInside ? 12 : chart.y(chart.computeMs(tokens)) - 8} text-anchor={isInside ? 'start' : 'end'}>compute</text>;
 }
 
 const move = (positions: number): void => change({ tokens: valueAt(RANGES.tokens, Math.min(lastPosition(RANGES.tokens), Math.max(0, positionOf(RANGES.tokens, settings.value.tokens) + positions))) });
@@ -103,6 +114,7 @@ function ThresholdChart() {
             <path class="area" d={exposedArea(chart, threshold)} />
             <path class="compute" d={pathOf(computeLine(chart))} />
           </g>
+          <ComputeLabel chart={chart} />
           <Lines chart={chart} threshold={threshold} gamma={gamma} />
           {threshold.exposedMs > 0 && <path class="exposed-now" d={`M${chart.x(tokens)} ${chart.y(threshold.transferMs)}V${chart.y(threshold.computeMs)}`} />}
           <Handle chart={chart} exposed={threshold.exposedMs > 0} />
