@@ -5,7 +5,7 @@ import { requestFlops } from '../../src/serving/request-flops.ts';
 import type { Scheduler } from '../../src/serving/scheduling.ts';
 import { EngineCache } from '../../src/sim/serving/engine-cache.ts';
 import { bestHitRate, type Prompt } from '../../src/sim/serving/prompts.ts';
-import { replay, type Replay } from '../../src/sim/serving/replay.ts';
+import { replay, type Replay, type ReplayObserver } from '../../src/sim/serving/replay.ts';
 import type { SimRequest } from '../../src/sim/serving/request.ts';
 import { inTurnScheduler } from './in-turn-scheduler.ts';
 import { documents, prompt } from './serving-prompts.ts';
@@ -21,11 +21,13 @@ interface Options {
   readonly cacheBlocks?: number;
   readonly gatherMs?: number;
   readonly scheduler?: Scheduler<SimRequest>;
+  readonly observer?: ReplayObserver;
 }
 
-const play = (prompts: readonly Prompt[], { engines = 1, requestsPerBatch = 4, cacheBlocks = ENOUGH_BLOCKS, gatherMs = 0, scheduler }: Options = {}): Replay => replay({
+const play = (prompts: readonly Prompt[], { engines = 1, requestsPerBatch = 4, cacheBlocks = ENOUGH_BLOCKS, gatherMs = 0, scheduler, observer }: Options = {}): Replay => replay({
   prompts, scheduler: scheduler ?? inTurnScheduler(engines, requestsPerBatch), cacheBlocks, flops: requestFlops(config),
   world: { config, strategy: 'asyncep', ranks: engines, candidates: 4, flopsPerSecond: FLOPS_PER_SECOND, link: null, gatherMs, wire: 'bf16', weightBytes: 2, dispatch: 'rank' },
+  ...(observer !== undefined && { observer }),
 });
 
 const sum = (values: Iterable<number>): number => [...values].reduce((all, value) => all + value, 0);
@@ -131,6 +133,29 @@ describe('a replay', () => {
       expect(passes.flatMap(({ batch }) => batch.requests.map(({ id }) => id)).toSorted((a, b) => a - b)).toEqual(prompts.map((_, index) => index));
       expect([...answeredMs].every((ms) => ms > 0)).toBe(true);
     }));
+  });
+
+  it('tells an observer who came, what left and what ended, with the hits of each request; all is as without one', () => {
+    const prompts = documents(2, 3, { tokens: 64, shared: 2 }).map((one, index) => ({ ...one, arrivalMs: index * 10 }));
+    const told: string[] = [];
+    const observer: ReplayObserver = {
+      round: (nowMs, arrived, left) => void (arrived + left.length > 0 && told.push(`${nowMs} ms: ${arrived} came, [${left.map(({ requests }) => requests.map(({ id }) => id))}] left`)),
+      ended: ({ batch: { requests } }, { cachedTokens, events }) => void told.push(`[${requests.map(({ id }) => id)}] ended: ${cachedTokens} tokens were there, ${events.materialised.length} blocks came`),
+    };
+    const observed = play(prompts, { engines: 2, requestsPerBatch: 3, observer });
+    expect(told).toMatchInlineSnapshot(`
+      [
+        "0 ms: 1 came, [] left",
+        "10 ms: 1 came, [] left",
+        "20 ms: 1 came, [0,1,2] left",
+        "30 ms: 1 came, [] left",
+        "[0,1,2] ended: 0,0,32 tokens were there, 10 blocks came",
+        "40 ms: 1 came, [] left",
+        "50 ms: 1 came, [3,4,5] left",
+        "[3,4,5] ended: 0,0,32 tokens were there, 10 blocks came",
+      ]
+    `);
+    expect(observed.answeredMs).toEqual(play(prompts, { engines: 2, requestsPerBatch: 3 }).answeredMs);
   });
 
   it('is stopped when the scheduler keeps a request', () => {

@@ -1,7 +1,7 @@
 /** A simulated engine: its prefix cache, and the batches that it has under way in its world. */
-import { NO_CACHE_EVENTS, type CacheEvents } from '../../engine/prefix/cache-events.ts';
+import { NO_CACHE_EVENTS } from '../../engine/prefix/cache-events.ts';
 import type { ScheduledBatch } from '../../serving/scheduling.ts';
-import type { EngineCache } from './engine-cache.ts';
+import type { CachePlan, EngineCache } from './engine-cache.ts';
 import type { SimRequest } from './request.ts';
 import type { SimWorld } from './world.ts';
 
@@ -29,14 +29,15 @@ export class SimEngine {
 
   /**
    * @param clock the simulation's
-   * @param over told when the last step of the batch is over, with what came into the cache and what left it
+   * @param over told when the last step of the batch is over, with what the cache did to it
    * @throws Error when two are under way already
    */
-  submit(batch: ScheduledBatch<SimRequest>, clock: { readonly nowMs: number }, over: (pass: Pass, events: CacheEvents) => void): void {
+  submit(batch: ScheduledBatch<SimRequest>, clock: { readonly nowMs: number }, over: (pass: Pass, plan: CachePlan) => void): void {
     if (this.#underWay >= DEPTH) throw new Error(`engine ${this.index} has ${DEPTH} batches under way and was given another`);
     this.#underWay++;
     const { requests } = batch;
-    const { cachedTokens, events } = this.cache?.plan(requests) ?? { cachedTokens: requests.map(() => 0), events: NO_CACHE_EVENTS };
+    const plan: CachePlan = this.cache?.plan(requests) ?? { cachedTokens: requests.map(() => 0), events: NO_CACHE_EVENTS };
+    const { cachedTokens } = plan;
     const newTokens = requests.map(({ tokens }, i) => tokens - (cachedTokens[i] as number));
     let [flops, tokens, cached] = [0, 0, 0];
     for (const [i, request] of requests.entries()) {
@@ -50,7 +51,7 @@ export class SimEngine {
       this.#underWay--;
       const startMs = Math.max(givenMs, this.#freeMs);
       this.#freeMs = clock.nowMs;
-      over({ batch, startMs, endMs: clock.nowMs, flops, tokens, cachedTokens: cached }, events);
+      over({ batch, startMs, endMs: clock.nowMs, flops, tokens, cachedTokens: cached }, plan);
     });
   }
 }

@@ -2,16 +2,27 @@
  * A workload through a scheduler onto simulated engines, in one simulation with their steps. What happens at one moment happens in this order: passes end,
  * requests arrive, the scheduler has a round, batches that leave begin. Nothing depends on the computer's clock.
  */
-import type { CacheEvents } from '../../engine/prefix/cache-events.ts';
 import type { ScheduledBatch, Scheduler } from '../../serving/scheduling.ts';
 import { ratesOf } from '../cost.ts';
 import { LiveSteps, type RankTotals } from '../live-steps.ts';
 import type { Schedule } from '../schedule.ts';
-import { EngineCache } from './engine-cache.ts';
+import { EngineCache, type CachePlan } from './engine-cache.ts';
 import { SimEngine, type Pass } from './engine.ts';
 import type { Prompt } from './prompts.ts';
 import { SimRequest, type RequestFlops } from './request.ts';
 import { openWorld, type SimWorld, type WorldOptions } from './world.ts';
+
+/** Is told what happens, in order; changes nothing. What the scheduler decides within a round, its `onRoute` tells. */
+export interface ReplayObserver {
+  /**
+   * The scheduler had a round.
+   * @param arrived requests that came before it, the next ones by index
+   * @param left batches that leave now
+   */
+  round(nowMs: number, arrived: number, left: readonly ScheduledBatch<SimRequest>[]): void;
+  /** @param plan what the engine's cache did to the batch */
+  ended(pass: Pass, plan: CachePlan): void;
+}
 
 export interface ReplayOptions {
   readonly prompts: readonly Prompt[];
@@ -25,6 +36,7 @@ export interface ReplayOptions {
   readonly clock?: () => number;
   /** The steps of so many passes are kept (of each rank, where ranks run passes of their own). */
   readonly keptPasses?: number;
+  readonly observer?: ReplayObserver;
 }
 
 export interface Replay {
@@ -90,7 +102,7 @@ class Run {
   }
 
   #round(): void {
-    const { scheduler, prompts, clock } = this.options;
+    const { scheduler, prompts, clock, observer } = this.options;
     const { simulation } = this.steps;
     const { nowMs } = simulation;
     const before = clock?.() ?? 0;
@@ -98,7 +110,8 @@ class Run {
     const batches: ScheduledBatch<SimRequest>[] = scheduler.round(nowMs, this.#arrived === prompts.length);
     const requests = batches.reduce((sum, batch) => sum + batch.requests.length, 0);
     if (clock !== undefined && requests > 0) this.rounds.push({ tookMs: clock() - before, requests });
-    for (const batch of batches) (this.#engines[batch.engine] as SimEngine).submit(batch, simulation, (pass, events) => this.#over(pass, events));
+    observer?.round(nowMs, arrived, batches);
+    for (const batch of batches) (this.#engines[batch.engine] as SimEngine).submit(batch, simulation, (pass, plan) => this.#over(pass, plan));
     if (arrived > 0) this.#awaitArrival();
     this.#awaitLeave(batches.length > 0 || arrived > 0);
   }
@@ -124,7 +137,7 @@ class Run {
     simulation.at(leaveMs, () => this.#wantRound());
   }
 
-  #over(pass: Pass, events: CacheEvents): void {
+  #over(pass: Pass, plan: CachePlan): void {
     const { batch, endMs } = pass;
     for (const { id } of batch.requests) {
       if (!Number.isNaN(this.answeredMs[id])) throw new Error(`request ${id} was answered twice`);
@@ -133,7 +146,8 @@ class Run {
     }
     this.wallMs = endMs;
     this.passes.push(pass);
-    this.options.scheduler.finished(batch, events);
+    this.options.observer?.ended(pass, plan);
+    this.options.scheduler.finished(batch, plan.events);
     this.#wantRound();
   }
 }
