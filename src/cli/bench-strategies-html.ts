@@ -4,7 +4,7 @@ import type { StrategyFigures, WorldReport } from './bench-strategies-report.ts'
 import type { Setting } from './bench-strategies-setting.ts';
 import { arithmetic, COLUMNS, describeModel, describeWorkload, LEGEND } from './bench-strategies-text.ts';
 import { formatCount } from './format.ts';
-import { escapeHtml, htmlPageOf } from './html-page.ts';
+import { escapeHtml, htmlLines, htmlPageOf } from './html-page.ts';
 
 const [LABELS, BARS, VALUES, ROW, BAR] = [90, 460, 170, 30, 18];
 
@@ -53,7 +53,7 @@ function worldSection(world: WorldReport, tokens: number): string {
     `<h2>${world.ranks} ${world.ranks === 1 ? 'rank' : 'ranks'}</h2>`,
     `<figure>${barChart(world, tokens)}<figcaption>Tokens per second: bars as measured (grey: baselines), marks as the cost model predicts.</figcaption></figure>`,
     figuresTable(world),
-    `<pre>${escapeHtml(arithmetic(world).join('\n'))}</pre>`,
+    htmlLines(arithmetic(world)),
   ].join('\n');
 }
 
@@ -64,7 +64,7 @@ export function htmlPage(setting: Setting, worlds: readonly WorldReport[], date:
     body: [
       `<p>${escapeHtml(describeModel(setting))}<br>${escapeHtml(describeWorkload(setting))}<br><span class="soft">${escapeHtml(`${adapters.join(' and ')}; ${date}; medians of ${setting.flags.repetitions} interleaved repetitions`)}</span></p>`,
       ...worlds.map((world) => worldSection(world, setting.workload.tokens)),
-      `<h2>Columns</h2>\n<pre>${escapeHtml(LEGEND.join('\n'))}</pre>`,
+      `<h2>Columns</h2>\n${htmlLines(LEGEND)}`,
     ].join('\n'),
   });
 }

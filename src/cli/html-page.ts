@@ -46,6 +46,9 @@ ${body}
 </html>
 `;
 
+/** Lines as they are; they scroll where they are longer than the page, by keys, too. */
+export const htmlLines = (lines: readonly string[]): string => `<pre tabindex="0">${escapeHtml(lines.join('\n'))}</pre>`;
+
 /** Cells as text; the first of a row is its heading. */
 export interface TextTable {
   readonly head: readonly string[];

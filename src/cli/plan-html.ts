@@ -6,7 +6,7 @@ import type { PlanSetting } from '../sim/plan/setting.ts';
 import { BASELINES, SIM_STRATEGIES, type SimStrategy } from '../sim/run-shape.ts';
 import { barsOfParts, CHART_STYLE, chartKey, lineChart, type Bar, type Series } from './charts.ts';
 import { formatCount, formatPercent } from './format.ts';
-import { escapeHtml, htmlPageOf, htmlTable } from './html-page.ts';
+import { escapeHtml, htmlLines, htmlPageOf, htmlTable } from './html-page.ts';
 import { curveTable, gigabytes, MEMORY_PARTS, memoryTable, reachTable, strategyTable } from './plan-tables.ts';
 import { crossOverLine, describeDevices, describePlan, LEGEND, type PlannedModel } from './plan-text.ts';
 
@@ -99,14 +99,14 @@ export function planHtml(model: PlannedModel, setting: PlanSetting, plan: Plan):
     title: `asyncep plan: ${model.title} on ${hardware.title}`, heading: `${model.title} on ${hardware.title}, ${ranks} ${ranks === 1 ? 'device' : 'devices'}, ${precision}`, style: CHART_STYLE,
     body: [
       '<p class="soft">Predicted by the cost model from data sheets; nothing was measured, unless a bench is named below.</p>',
-      `<pre>${escapeHtml(describePlan(model, setting, plan).join('\n'))}</pre>`,
+      htmlLines(describePlan(model, setting, plan)),
       '<h2>Strategies</h2>', speedChart(plan), htmlTable(strategyTable(plan), 'Strategies: predictions and traffic'),
       '<h2>Memory</h2>', memoryChart(plan, setting), htmlTable(memoryTable(plan), 'Gigabytes of a device by part, and the largest batches'), paragraph(describeDevices(plan, setting)),
       '<h2>The threshold T</h2>', thresholdChart(plan, setting), htmlTable(reachTable(plan), 't_EP, T and the tokens that reach it, by context length'),
       ...(plan.curves.length === 0 ? [] : [
         '<h2>Where strategies cross</h2>', curveChart(plan), paragraph(crossOverLine(plan)), htmlTable(curveTable(plan), 'Tokens per second by the tokens of a batch, whether or not they fit'),
       ]),
-      '<h2>Columns</h2>', `<pre>${escapeHtml(LEGEND.join('\n'))}</pre>`,
+      '<h2>Columns</h2>', htmlLines(LEGEND),
     ].join('\n'),
   });
 }
