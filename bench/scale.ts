@@ -5,8 +5,10 @@
  * random order. docs/scale.md is what comes of it.
  */
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SCHEDULERS, type SchedulerKind } from '../src/serving/scheduling.ts';
@@ -17,8 +19,8 @@ import { runsOf, TABLES, type ScaleFlags, type TableName } from './scale-tables.
 import { LEGEND, planTable, speedTable, studyTable, TITLES, type Answer } from './scale-text.ts';
 
 const USAGE = `npm run bench:scale -- [--tables ${TABLES.join(',')}] [--ranks 8,64,256,1000] [--compare-ranks 64] [--requests-per-rank 1000] [--requests 1000000]
-  [--scheduler ${SCHEDULERS.join('|')}] [--network 400] [--slow-network 100] [--json FILE]
-Networks in Gbit/s of each device. All tables take about half an hour; --requests-per-rank 100 --requests 100000 gives an impression in some minutes.`;
+  [--scheduler ${SCHEDULERS.join('|')}] [--network 400] [--slow-network 100] [--keep DIR] [--json FILE]
+Networks in Gbit/s of each device; --keep: answers of runs stay in DIR, and what is there is not run again. All tables take about half an hour; --requests-per-rank 100 --requests 100000 gives an impression in some minutes.`;
 
 const { values } = parseArgs({
   options: {
@@ -30,6 +32,7 @@ const { values } = parseArgs({
     scheduler: { type: 'string', default: 'grouped' },
     network: { type: 'string', default: '400' },
     'slow-network': { type: 'string', default: '100' },
+    keep: { type: 'string' },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -51,17 +54,18 @@ const flags: ScaleFlags = {
 const CHILD = fileURLToPath(new URL('scale-child.ts', import.meta.url));
 
 /** Tables have runs in common. */
-const done = new Map<string, string>();
+const answers = values.keep ?? join(tmpdir(), `asyncep-scale-${process.pid}`);
+mkdirSync(answers, { recursive: true });
 
 /** A run in a process of its own: its peak memory is its own, and nothing is left for the next. */
 function run<R>(kind: RunKind, spec: ScaleSpec): Answer<R> {
   const args = [kind, JSON.stringify(spec)];
-  const key = args.join(' ');
-  if (!done.has(key)) {
-    process.stderr.write(`${key}\n`);
-    done.set(key, execFileSync(process.execPath, [...process.execArgv, CHILD, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }));
+  const file = join(answers, `${createHash('sha1').update(args.join(' ')).digest('hex')}.json`);
+  if (!existsSync(file)) {
+    process.stderr.write(`${args.join(' ')}\n`);
+    writeFileSync(file, execFileSync(process.execPath, [...process.execArgv, CHILD, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }));
   }
-  return JSON.parse(done.get(key) as string) as Answer<R>;
+  return JSON.parse(readFileSync(file, 'utf8')) as Answer<R>;
 }
 
 const report: { table: TableName; runs: { spec: ScaleSpec; result: unknown }[] }[] = [];
@@ -83,4 +87,5 @@ console.log(`command  npm run bench:scale ${process.argv.length > 2 ? `-- ${proc
 console.log(`machine  ${cpus()[0]?.model.trim()} x ${cpus().length}; Node ${process.version}`);
 for (const table of tables) console.log(`\n${table}: ${TITLES[table](flags)}\n${textOf(table)}`);
 console.log(`\n${LEGEND}`);
+if (values.keep === undefined) rmSync(answers, { recursive: true });
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ flags, tables: report }, null, 2)}\n`);
