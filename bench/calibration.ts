@@ -14,6 +14,7 @@ import { measureWorld, type WorldSpec } from './calibration/measure.ts';
 import { measuredJson, type Measured } from './calibration/measured.ts';
 import { BENCH_LINKS, BENCH_SHAPES } from './calibration/shapes.ts';
 import { comparisonText } from './calibration/text.ts';
+import type { Overheads } from '../src/sim/overheads.ts';
 import { commit } from './rig.ts';
 
 const { values: flags } = parseArgs({
@@ -54,9 +55,13 @@ async function measure(): Promise<Omit<Measured, 'overheads'>> {
 }
 
 const runs: Omit<Measured, 'overheads'> = flags.from === undefined ? await measure() : JSON.parse(readFileSync(flags.from, 'utf8'));
+const write = (overheads: Overheads | null): void => {
+  if (flags.json !== undefined) writeFileSync(flags.json, measuredJson({ ...runs, overheads }));
+};
+write(null); // nothing that comes after it can lose what was measured
 tell(`fitting overheads to ${FITTED_TO}`);
 const overheads = fitOverheads(runs.worlds);
-if (flags.json !== undefined) writeFileSync(flags.json, measuredJson({ ...runs, overheads }));
+write(overheads);
 const { date, command, commit: version, machine, adapters, worlds } = runs;
 for (const [key, value] of Object.entries({ date, command, commit: version, machine, adapter: adapters.join(' and ') })) console.log(`${key.padEnd(8)} ${value}`);
 console.log(`\n${comparisonText(compare(worlds, overheads ?? {}), overheads)}`);

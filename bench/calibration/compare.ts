@@ -48,14 +48,17 @@ export const ratiosTo = (run: MeasuredRun, base: MeasuredRun, key: 'wallMs' | 'c
 export const shapeOf = ({ model, shape, cores }: MeasuredWorld, overheads: Overheads): RunShape =>
   ({ ...shape, config: BENCH_SHAPES[model]!.config, overheads: { ...overheads, cores }, strategy: 'resident', flopsPerSecond: 1 });
 
+/** With the batches of the others. */
+export const residentOf = ({ runs, shape }: MeasuredWorld): MeasuredRun => runs.find(({ strategy, batchTokens }) => strategy === 'resident' && batchTokens === shape.batchTokens)!;
+
 function compareWorld(world: MeasuredWorld, overheads: Overheads): Comparison {
   const shape = shapeOf(world, overheads);
   const names = { model: world.model, ranks: world.shape.ranks, link: world.link };
-  const base = world.runs.find(({ strategy }) => strategy === 'resident')!;
+  const base = residentOf(world);
   const residentMs = median(base.wallMs);
   const flopsPerSecond = residentRate(shape, residentMs);
   const others = world.runs.flatMap(({ othersShare }) => othersShare).filter((share) => share !== null);
-  const cells = world.runs.filter((run) => run !== base && run.reason === null).map((run): Cell => {
+  const cells = world.runs.filter((run) => run.strategy !== 'resident' && run.reason === null).map((run): Cell => {
     const ratios = ratiosTo(run, base);
     const measuredMs = median(ratios) * residentMs;
     const predictedMs = predictRun({ ...shape, strategy: run.strategy, flopsPerSecond }).wallMs;

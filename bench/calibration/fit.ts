@@ -8,7 +8,7 @@ import { median } from '../../src/cli/bench-strategies-report.ts';
 import { predictRun } from '../../src/sim/cost.ts';
 import type { Overheads } from '../../src/sim/overheads.ts';
 import type { RunShape } from '../../src/sim/run-shape.ts';
-import { compare, ratiosTo, shapeOf, type Cell } from './compare.ts';
+import { compare, ratiosTo, residentOf, shapeOf, type Cell } from './compare.ts';
 import type { MeasuredRun, MeasuredWorld } from './measured.ts';
 
 /** Whether a world is fitted to. */
@@ -72,21 +72,21 @@ const ONE_OF_EACH: Readonly<Record<BusyKey, Overheads>> = { layerMs: { layerMs: 
 
 /** Busy time is linear in what is fitted, so it is simulated once for each value. */
 function busyWork(world: MeasuredWorld, run: MeasuredRun, base: MeasuredRun): BusyWork {
-  const shape = { ...shapeOf(world, {}), strategy: run.strategy, flopsPerSecond: 1e12 };
+  const shape = { ...shapeOf(world, {}), strategy: run.strategy, batchTokens: run.batchTokens, flopsPerSecond: 1e12 };
   const flopsMs = busyMs(shape);
   const count = (overheads: Overheads): number => busyMs({ ...shape, overheads: { ...overheads, cores: world.cores } }) - flopsMs;
   const counts = Object.fromEntries(BUSY_KEYS.map((key) => [key, count(ONE_OF_EACH[key])])) as Record<BusyKey, number>;
   return { flops: flopsMs * 1e9, counts, cpuMs: median(ratiosTo(run, base, 'cpuMs')) * median(base.cpuMs) };
 }
 
-/** Work of each strategy but `resident`, and of that. */
+/** Work of each run but `resident`, and of that. */
 interface BusyWorld {
   readonly base: BusyWork;
   readonly others: readonly BusyWork[];
 }
 
 function busyWorld(world: MeasuredWorld): BusyWorld {
-  const base = world.runs.find(({ strategy }) => strategy === 'resident')!;
+  const base = residentOf(world);
   return { base: busyWork(world, base, base), others: world.runs.filter((run) => run !== base && run.reason === null).map((run) => busyWork(world, run, base)) };
 }
 

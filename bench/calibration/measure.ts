@@ -1,7 +1,7 @@
 /** Runs all strategies in one world after another. */
 import { baseShape, median } from '../../src/cli/bench-strategies-report.ts';
 import { runTrials, type RunContext, type Trial } from '../../src/cli/bench-strategies-run.ts';
-import { prepareSetting, type Setting } from '../../src/cli/bench-strategies-setting.ts';
+import { prepareSetting, type Setting, type Variant } from '../../src/cli/bench-strategies-setting.ts';
 import { promptsOf } from '../../src/cli/workload.ts';
 import { launchCluster, type Cluster, type ClusterOptions } from '../../src/cluster/index.ts';
 import { rankThreads } from '../../src/cluster/spawn.ts';
@@ -28,6 +28,8 @@ export interface WorldSpec {
 /** A run during which others took more than this share of the cores is done again; the quietest attempt counts. */
 const DISTURBED = 0.1;
 const BATCH_TOKENS = 256;
+/** Of `resident` once more: more passes for the same FLOPs. */
+const SMALL_BATCH_TOKENS = 64;
 const SEED = 1;
 
 async function settingOf({ model, ranks, repetitions }: WorldSpec): Promise<Setting> {
@@ -37,7 +39,8 @@ async function settingOf({ model, ranks, repetitions }: WorldSpec): Promise<Sett
     batchTokens: BATCH_TOKENS, repetitions,
   }, { source: { kind: 'random-config', config: { ...config }, seed: SEED }, config });
   const workload = ownWorkload('lengths', benchLengths(tokens).map((length, group) => ({ source: 'lengths', tokens: length, prefix: 0, group })));
-  return { ...setting, workload, prompts: promptsOf(workload, config, SEED) };
+  const small: Variant = { label: `resident with batches of ${SMALL_BATCH_TOKENS}`, strategy: 'resident', batchTokens: SMALL_BATCH_TOKENS };
+  return { ...setting, strategies: [...setting.strategies, small], workload, prompts: promptsOf(workload, config, SEED) };
 }
 
 /** `cluster`, whose runs are watched; what was seen of them is added to `loads`. The first run only warms up. */
@@ -65,13 +68,15 @@ function watched(cluster: Cluster, { attempts, patienceMs }: WorldSpec, loads: M
   };
 }
 
-function runOf({ strategy, reason, repetitions }: Trial, loads: readonly MachineLoad[]): MeasuredRun {
+function runOf({ variant: { batchTokens = BATCH_TOKENS }, strategy, reason, repetitions }: Trial, loads: readonly MachineLoad[]): MeasuredRun {
   return {
-    strategy, reason, wallMs: repetitions.map(({ wallMs }) => round(wallMs)), cpuMs: loads.map(({ cpuMs }) => round(cpuMs)),
+    strategy, batchTokens, reason, wallMs: repetitions.map(({ wallMs }) => round(wallMs)), cpuMs: loads.map(({ cpuMs }) => round(cpuMs)),
     othersShare: loads.map(({ othersShare }) => othersShare === null ? null : Number(othersShare.toFixed(3))),
     exposedMs: repetitions.map(({ passes }) => round(passes.reduce((sum, { exposedMs }) => sum + exposedMs, 0))),
   };
 }
+
+const keyOf = ({ strategy, batchTokens }: Pick<ClusterOptions, 'strategy' | 'batchTokens'>): string => `${strategy} ${batchTokens}`;
 
 /** To a tenth. */
 const round = (ms: number): number => Math.round(ms * 10) / 10;
@@ -93,12 +98,12 @@ export async function measureWorld(spec: WorldSpec, adapters: Set<string>, tell:
     const cluster = await launchCluster(options);
     for (const { adapter } of cluster.ranks) adapters.add(adapter);
     const own: MachineLoad[] = [];
-    loads.set(options.strategy, own);
+    loads.set(keyOf(options), own);
     return watched(cluster, spec, own);
   };
   const context: RunContext = { setting, ranks: spec.ranks, link, tuning: await loadTuning(), launch, tell };
   const { trials, interleaved } = await runTrials(context);
   await saveTuning(context.tuning);
   const { config: _, strategy: __, flopsPerSecond: ___, overheads: ____, ...shape } = baseShape({ setting, ranks: spec.ranks, link, linkLines: [], matmulFlopsPerSecond: 1, interleaved, trials });
-  return { model: spec.model, link: spec.link, shape: { ...shape, link: link ?? transportLink(trials, setting, spec.ranks) }, cores: rankThreads(spec.ranks), runs: trials.map((trial) => runOf(trial, loads.get(trial.strategy) ?? [])) };
+  return { model: spec.model, link: spec.link, shape: { ...shape, link: link ?? transportLink(trials, setting, spec.ranks) }, cores: rankThreads(spec.ranks), runs: trials.map((trial) => runOf(trial, loads.get(keyOf({ batchTokens: BATCH_TOKENS, ...trial.variant })) ?? [])) };
 }

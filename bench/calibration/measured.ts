@@ -5,6 +5,8 @@ import type { RunShape, SimStrategy } from '../../src/sim/run-shape.ts';
 /** One strategy in one world. */
 export interface MeasuredRun {
   readonly strategy: SimStrategy;
+  /** Those of the world; fewer in the runs that tell what a pass costs however small it is. */
+  readonly batchTokens: number;
   /** Why it cannot run; then there is nothing else. */
   readonly reason: string | null;
   /** Of each repetition, in order. Those of all runs of a world are interleaved. */

@@ -168,14 +168,14 @@ function imbalance(trial: Trial, ranks: number): number | null {
 }
 
 function figuresOf(trial: Trial, facts: WorldFacts, shape: RunShape, bestBaseline: number | null): StrategyFigures {
-  const { variant: { label, dispatch = shape.dispatch, passesInFlight: inFlight }, strategy: kind, reason, repetitions } = trial;
+  const { variant: { label, dispatch = shape.dispatch, passesInFlight: inFlight, batchTokens = shape.batchTokens }, strategy: kind, reason, repetitions } = trial;
   const { ranks, setting: { workload, model: { config } } } = facts;
   const names = { strategy: label, kind, ranks };
   if (reason !== null) return { ...NO_FIGURES, ...names, reason };
   const wallMs = medianWall(trial);
   const perRank = (key: Count): number => median(repetitions.map((repetition) => sumOf(repetition, key) / ranks));
   const [transferMs, exposedMs] = [perRank('transferMs'), perRank('exposedMs')];
-  const predictedMs = predictRun({ ...shape, strategy: kind, dispatch, ...(inFlight !== undefined && { inFlight }) }).wallMs;
+  const predictedMs = predictRun({ ...shape, strategy: kind, dispatch, batchTokens, ...(inFlight !== undefined && { inFlight }) }).wallMs;
   const flops = shape.lengths.reduce((sum, newTokens) => sum + prefillFlops(config, { newTokens, candidates: shape.candidates }, { lastLayerShortcut: true }), 0);
   return {
     ...names, reason, wallMs, allWallMs: repetitions.map((repetition) => repetition.wallMs), tokensPerSecond: workload.tokens / (wallMs / 1000),

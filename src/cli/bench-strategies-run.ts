@@ -54,10 +54,10 @@ interface Running {
   logits: Float32Array[];
 }
 
-function optionsOf({ setting: { flags, model }, ranks, link, tuning }: RunContext, { strategy, dispatch, passesInFlight }: Variant): ClusterOptions {
-  const { batchTokens, adapters = [], precision, transport, wire } = flags;
+function optionsOf({ setting: { flags, model }, ranks, link, tuning }: RunContext, { strategy, dispatch, passesInFlight, batchTokens }: Variant): ClusterOptions {
+  const { adapters = [], precision, transport, wire } = flags;
   return {
-    model: model.source, ranks, strategy, adapters, batchTokens, transport, wire, dispatch: dispatch ?? flags.dispatch, tune: true, tuning,
+    model: model.source, ranks, strategy, adapters, batchTokens: batchTokens ?? flags.batchTokens, transport, wire, dispatch: dispatch ?? flags.dispatch, tune: true, tuning,
     ...(passesInFlight === undefined ? {} : { passesInFlight }),
     ...(link === null ? {} : { link }), ...(precision === undefined ? {} : { dtype: precision }),
   };

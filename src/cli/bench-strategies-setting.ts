@@ -91,9 +91,11 @@ export interface Variant {
   readonly strategy: SimStrategy;
   readonly dispatch?: Dispatch;
   readonly passesInFlight?: number;
+  /** Not part of a name: for benches that build variants themselves. */
+  readonly batchTokens?: number;
 }
 
-const VARIANTS: Readonly<Record<string, Omit<Variant, 'label' | 'strategy'>>> = {
+const VARIANTS: Readonly<Record<string, Omit<Variant, 'label' | 'strategy' | 'batchTokens'>>> = {
   expert: { dispatch: 'expert' }, rank: { dispatch: 'rank' }, serial: { passesInFlight: 1 },
 };
 

@@ -16,11 +16,12 @@ function simulatedWorld(model: string, ranks: number, overheads: Overheads, slow
       wire: 'f16', weightBytes: 2, dispatch: 'rank',
     },
   };
-  const runs = SIM_STRATEGIES.map((strategy) => {
-    const prediction = predictRun({ ...shapeOf(world, overheads), strategy, flopsPerSecond: 4e9 });
+  const small = { strategy: 'resident', batchTokens: 32 } as const;
+  const runs = [...SIM_STRATEGIES.map((strategy) => ({ strategy, batchTokens: 128 })), small].map(({ strategy, batchTokens }) => {
+    const prediction = predictRun({ ...shapeOf(world, overheads), strategy, batchTokens, flopsPerSecond: 4e9 });
     const cpuMs = prediction.ranks.reduce((sum, { computeMs }) => sum + cores * computeMs, 0);
     return {
-      strategy, reason: null, wallMs: slowdowns.map((factor) => factor * prediction.wallMs), cpuMs: slowdowns.map(() => cpuMs), othersShare: slowdowns.map(() => 0), exposedMs: slowdowns.map(() => 0),
+      strategy, batchTokens, reason: null, wallMs: slowdowns.map((factor) => factor * prediction.wallMs), cpuMs: slowdowns.map(() => cpuMs), othersShare: slowdowns.map(() => 0), exposedMs: slowdowns.map(() => 0),
     };
   });
   return { ...world, runs };
