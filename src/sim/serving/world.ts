@@ -7,8 +7,9 @@
  *
  * Every pass is steps on the ranks' channels, the same as in the prediction of a given run (cost.ts).
  */
-import { DepartureQueues, type Leaving } from '../../cluster/departure-queues.ts';
 import { passShape } from '../../cluster/batching.ts';
+import { DepartureQueues, type Leaving } from '../../cluster/departure-queues.ts';
+import { PASSES_OF_ENGINE } from '../../cluster/engines.ts';
 import { InputError } from '../../errors.ts';
 import { ExchangingRanks } from '../exchanging.ts';
 import type { LiveSteps } from '../live-steps.ts';
@@ -18,9 +19,6 @@ import type { StepId } from '../simulation.ts';
 import { checkShape } from '../slot-feed.ts';
 import { RankStream } from '../streaming.ts';
 import { Work, type Sequences } from '../work.ts';
-
-/** Passes of a rank that runs alone: one waits while the other computes. */
-const PASSES_OF_RANK = 2;
 
 /** A batch of one engine. */
 export interface BatchWork {
@@ -87,7 +85,7 @@ class LoneRanks implements SimWorld {
   constructor(private readonly steps: LiveSteps, private readonly options: WorldOptions) {
     this.engines = options.ranks;
     this.#ranks = Array.from({ length: options.ranks }, (_, rank) => (
-      { stream: new RankStream(steps, options, rank), waiting: new DepartureQueues(1, PASSES_OF_RANK), busy: new BusyTime() }));
+      { stream: new RankStream(steps, options, rank), waiting: new DepartureQueues(1, PASSES_OF_ENGINE), busy: new BusyTime() }));
   }
 
   get busyMs(): number {
