@@ -2,6 +2,7 @@
 import type { Browser, Page } from 'playwright-core';
 import type { Plugin } from 'vite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { violationsOf } from '../learn/axe.ts';
 import { servePage, type ServedPage } from '../learn/served-page.ts';
 import { relativeError } from '../strategy/golden.ts';
 import { launchBrowser, type Watched, watchedPage } from '../trace/chromium.ts';
@@ -82,11 +83,12 @@ describe('the model in a tab', () => {
       await page.check(`#run input[value="${strategy}"]`);
       await page.click('#run button');
       shown.push(await answered(page, shown.length + 1, LOAD_MS));
-      expect(await page.locator('#shown-run').inputValue()).toBe(`this tab, ${strategy}, pass 0`);
+      expect(await page.locator('#shown-run').inputValue()).toBe(`answer ${shown.length} of this tab, ${strategy}`);
     }
     expect(shown.map(({ streamedBytes }) => streamedBytes)).toEqual([3 * LAYER_BYTES, 0, 3 * LAYER_BYTES]);
     expect(shown.map(({ logits }) => logits)).toEqual([0, 1, 2].map(() => shown[0]?.logits));
     expect(await page.locator('#passes tbody th').allTextContents()).toEqual(['asyncep', 'sync', 'resident']);
+    expect(await violationsOf(page)).toEqual([]);
     expect(watched.errors).toEqual([]);
   }, 300_000);
 });

@@ -1,9 +1,6 @@
 /** What the model said, and what each way to bring experts took. */
+import { bytesText, msText, shareText } from '../../numbers.ts';
 import { answers, type Answered, WAYS } from './state.ts';
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
 
 const probabilityOf = ({ answer, probabilities }: Answered): number => probabilities[answer] ?? 0;
 
@@ -13,10 +10,10 @@ const Truth = ({ of: { answer, truth } }: { of: Answered }) =>
 
 const Newest = ({ of }: { of: Answered }) => (
   <>
-    <p aria-live="polite"><strong id="answer">{`${of.answer} (${percent(probabilityOf(of))}), ${of.wallMs.toFixed(0)} ms`}</strong> <Truth of={of} /></p>
+    <p aria-live="polite"><strong id="answer">{`${of.answer} (${shareText(probabilityOf(of))}), ${of.wallMs.toFixed(0)} ms`}</strong> <Truth of={of} /></p>
     <ul class="shares">
       {Object.entries(of.probabilities).map(([label, share]) => (
-        <li key={label}><span>{label}</span><meter min={0} max={1} value={share} aria-label={`probability of ${label}`} /><span>{percent(share)}</span></li>
+        <li key={label}><span>{label}</span><meter min={0} max={1} value={share} aria-label={`probability of ${label}`} /><span>{shareText(share)}</span></li>
       ))}
     </ul>
     <p><a href="#schedule">See this pass in the drawing</a>: what came when, and where the device waited.</p>
@@ -25,18 +22,17 @@ const Newest = ({ of }: { of: Answered }) => (
 
 const lastOf = (all: readonly Answered[], strategy: string): Answered | undefined => all.findLast((one) => one.strategy === strategy);
 
-/** The last pass of each way. The first one of an engine also warms up. */
 const Comparison = () => (
   <div class="scroll" tabIndex={0} role="region" aria-label="Passes in this tab">
     <table id="passes">
-      <caption>The last pass of each way</caption>
+      <caption>The last pass of each way. Ask twice: the first pass of an engine also warms up.</caption>
       <thead><tr>{['experts come', 'tokens', 'time', 'streamed', 'fetching and packing', 'exposed'].map((head) => <th key={head} scope="col">{head}</th>)}</tr></thead>
       <tbody>
         {WAYS.flatMap(({ strategy }) => {
           const one = lastOf(answers.value, strategy);
           return one === undefined ? [] : [(
             <tr key={strategy}>
-              <th scope="row"><code>{strategy}</code></th><td>{one.tokens}</td><td>{ms(one.wallMs)}</td><td>{megabytes(one.streamedBytes)}</td><td>{ms(one.gatherMs)}</td><td class="exposed">{ms(one.exposedMs)}</td>
+              <th scope="row"><code>{strategy}</code></th><td>{one.tokens}</td><td>{msText(one.wallMs)}</td><td>{bytesText(one.streamedBytes)}</td><td>{msText(one.gatherMs)}</td><td class={one.exposedMs > 0 ? 'exposed' : undefined}>{msText(one.exposedMs)}</td>
             </tr>
           )];
         })}

@@ -42,8 +42,6 @@ export const example = computed(() => EXAMPLES.find((one) => one.text === text.v
 export const hasWebGpu = globalThis.navigator?.gpu !== undefined;
 if (!hasWebGpu) problem.value = whyNoWebGpu();
 
-const label = ({ strategy, pass }: Answered): string => `this tab, ${strategy}, pass ${pass}`;
-
 /** Asks the model; its timeline goes into the drawing. */
 export async function ask(): Promise<void> {
   const [asked, truth, way] = [text.value, example.value?.label, strategy.value];
@@ -53,7 +51,7 @@ export async function ask(): Promise<void> {
     const { classify } = await import('./engine.ts');
     const answered: Answered = { ...await classify(asked, way, (now) => { doing.value = now; }), strategy: way, truth };
     answers.value = [...answers.value, answered];
-    showRun({ label: label(answered), events: answered.trace });
+    showRun({ label: `answer ${answers.value.length} of this tab, ${way}`, events: answered.trace });
   } catch (error) {
     problem.value = error instanceof Error ? error.message : String(error);
   } finally {
