@@ -2,7 +2,7 @@
 import type { RunShape, SimStrategy } from '../../src/sim/run-shape.ts';
 import { memoryOf, trafficOf } from './bytes.ts';
 import { timelineOf } from './drawing/timeline.ts';
-import { layersFor, PASSES, shapeOf, simulateRun, type SimulatedRun } from './scenario.ts';
+import { LAYERS, PASSES, shapeOf, simulateRun, type SimulatedRun } from './scenario.ts';
 import type { Settings } from './settings.ts';
 
 export const COMPARED = ['asyncep', 'sync', 'ep', 'tp', 'pp'] as const satisfies readonly SimStrategy[];
@@ -57,7 +57,7 @@ function compare(settings: Settings, together: Together, strategy: Compared): Co
   const shape = comparedShape(settings, together, strategy);
   const run = simulateRun(shape);
   return {
-    strategy, wallMs: run.wallMs, exposedMs: run.summary.mean.exposedMs, idleMs: run.idleMs, sentBytes: run.sentBytes / PASSES / layersFor(settings.ranks),
+    strategy, wallMs: run.wallMs, exposedMs: run.summary.mean.exposedMs, idleMs: run.idleMs, sentBytes: run.sentBytes / PASSES / LAYERS,
     paperSentBytes: trafficOf(settings, strategy).sentBytes, memoryBytes: memoryOf(settings, strategy).total, ranks: ranksOf(run),
   };
 }

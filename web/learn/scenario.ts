@@ -32,8 +32,8 @@ const DEPTH = 1;
 /** Longest sequence of a batch, tokens. */
 const LONGEST_SEQUENCE = 256;
 
-/** Layers that are simulated: one for each rank of a pipeline, and a last one, in which only last tokens go through the experts. */
-export const layersFor = (ranks: number): number => (ranks <= 8 ? 9 : 17);
+/** Layers that are simulated: one for each of eight ranks of a pipeline, and a last one, in which only last tokens go through the experts. */
+export const LAYERS = 9;
 
 /** The model with the experts of the slider. */
 export function modelOf({ experts }: Pick<Settings, 'experts'>, layers = MODEL_LAYERS): ModelConfig {
@@ -57,7 +57,7 @@ export function shapeOf(settings: Settings, strategy: SimStrategy): RunShape {
   const { tokens, ranks, linkBytesPerSecond, hostBytesPerSecond, flopsPerSecond, offload } = settings;
   const { count, length } = sequencesOf(tokens);
   return {
-    config: modelOf(settings, layersFor(ranks)), strategy, ranks, lengths: Array.from({ length: count * ranks * PASSES }, () => length), batchTokens: tokens, candidates: 2,
+    config: modelOf(settings, LAYERS), strategy, ranks, lengths: Array.from({ length: count * ranks * PASSES }, () => length), batchTokens: tokens, candidates: 2,
     flopsPerSecond, link: { bytesPerSecond: linkBytesPerSecond, latencyMs: LATENCY_MS }, wire: 'bf16', weightBytes: WEIGHT_BYTES, dispatch: 'rank', depth: DEPTH,
     ...(offload > 0 && { offload: { layers: offload }, hostBytesPerSecond }),
   };
@@ -85,7 +85,7 @@ export interface SimulatedRun {
 }
 
 /** 0 for what is left of a difference of equal times. */
-const withoutRounding = (differenceMs: number, ofMs: number): number => (differenceMs > 1e-9 * ofMs ? differenceMs : 0);
+export const withoutRounding = (differenceMs: number, ofMs: number): number => (differenceMs > 1e-9 * ofMs ? differenceMs : 0);
 
 /** @throws InputError where the model cannot be shared so */
 export function simulateRun(shape: RunShape): SimulatedRun {
@@ -136,7 +136,7 @@ function layerComputeMs({ events }: SimulatedRun): number {
   return (middle?.durationUs ?? 0) / 1000;
 }
 
-export function thresholdOf(settings: Settings, asyncep: SimulatedRun): Threshold {
+function thresholdOf(settings: Settings, asyncep: SimulatedRun): Threshold {
   const { tokens, flopsPerSecond, gamma, offload } = settings;
   const shape = shapeOf(settings, 'asyncep');
   const transferMs = gatherMs(shape);
@@ -157,7 +157,6 @@ export interface Scenario {
   readonly threshold: Threshold;
   /** Slots of a device; 0: nothing travels. */
   readonly slots: number;
-  readonly layers: number;
 }
 
 export function scenarioOf(settings: Settings): Scenario {
@@ -165,5 +164,5 @@ export function scenarioOf(settings: Settings): Scenario {
   const run = simulateRun(shape);
   const streamedLayers = shape.config.layerIsMoe.flatMap((isMoe, layer) => (isMoe && layer > 0 ? [layer] : []));
   const { slots } = aheadShape({ settings: { depth: DEPTH, offloadLayers: settings.offload } }, { streamedLayers });
-  return { settings, run, threshold: thresholdOf(settings, run), slots: settings.ranks === 1 && settings.offload === 0 ? 0 : slots, layers: shape.config.numHiddenLayers };
+  return { settings, run, threshold: thresholdOf(settings, run), slots: settings.ranks === 1 && settings.offload === 0 ? 0 : slots };
 }

@@ -19,11 +19,12 @@ export const realRun = signal<RealRun | null>(null);
 /** Numbers of the simulated schedule. */
 export const scenario = computed(() => scenarioOf(settings.value));
 
-/** Of the real run that is shown; null: all of it. */
+/** What the reader chose, for the run it was chosen in. */
 const chosenPass = signal<{ readonly run: RealRun; readonly pass: number | null } | null>(null);
 
-/** The pass of the real run that is shown, until the reader chooses the second: in the first not everything flows yet. */
-export const realPasses = computed(() => (realRun.value === null ? [] : passesOf(realTimeline.value)));
+const realTimeline = computed(() => timelineOf(realRun.value?.events ?? []));
+export const realPasses = computed(() => passesOf(realTimeline.value));
+/** The pass of the real run that is shown; null: all of it. The second until the reader chooses: in the first not everything flows yet. */
 export const realPass = computed((): number | null => {
   const run = realRun.value;
   if (chosenPass.value !== null && chosenPass.value.run === run) return chosenPass.value.pass;
@@ -50,7 +51,6 @@ const drawingOf = (timeline: Timeline, view: View, slots: number, isReal: boolea
   return { isReal, timeline, view, slots: stays.some(({ length }) => length > 0) ? slots : 0, stays };
 };
 
-const realTimeline = computed(() => timelineOf(realRun.value?.events ?? []));
 const simulated = computed((): Drawing => {
   const { run: { events, wallMs }, slots } = scenario.value;
   return drawingOf(timelineOf(events), { fromMs: 0, toMs: wallMs }, slots, false);

@@ -5,7 +5,7 @@ import { layerColour } from '../../drawing/colours.ts';
 import { momentsOf } from '../../drawing/timeline.ts';
 import { msText, shareText } from '../../numbers.ts';
 import { momentsMs, seek, setLength } from '../../player.ts';
-import { MODEL_LAYERS, MODEL_TITLE, PASSES } from '../../scenario.ts';
+import { LAYERS, MODEL_LAYERS, MODEL_TITLE, PASSES } from '../../scenario.ts';
 import { drawing, exposedMs, realPass, realPasses, realRun, scenario, showPass } from '../../shown.ts';
 import { NowText, Ranks } from './ranks.tsx';
 import { Sliders } from './sliders.tsx';
@@ -78,7 +78,7 @@ export function ScheduleSection() {
       <Ranks />
       <Legend />
       {realRun.value === null && <p class="faint">
-        {scenario.value.layers} of the {MODEL_LAYERS} layers of {MODEL_TITLE}, simulated. Layer 0 is on every device from the start and is never gathered; the last layer is short, because only the last token
+        {LAYERS} of the {MODEL_LAYERS} layers of {MODEL_TITLE}, simulated. Layer 0 is on every device from the start and is never gathered; the last layer is short, because only the last token
         of each text goes through it whole. At the end of a pass the gather of the next pass's layer 1 is already on its way.
       </p>}
       <ThresholdPart />
