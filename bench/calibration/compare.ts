@@ -73,6 +73,9 @@ export function compare(worlds: readonly MeasuredWorld[], overheads: Overheads):
   return { rates: each.flatMap(({ rates }) => rates), cells: each.flatMap(({ cells }) => cells) };
 }
 
+/** What the cost model is held to. */
+export const LIMITS = { median: 0.1, worst: 0.2 } as const;
+
 /** Of absolute errors. */
 export interface ErrorSummary {
   readonly median: number;

@@ -10,6 +10,7 @@ import type { Link } from '../../src/collective/link.ts';
 import { layerExpertBytes } from '../../src/model/flops.ts';
 import { SIM_STRATEGIES } from '../../src/sim/run-shape.ts';
 import { ownWorkload } from '../../src/sim/workload.ts';
+import { isFitted } from './fit.ts';
 import { waitForCalm, watchLoad, type MachineLoad } from './machine-load.ts';
 import type { MeasuredRun, MeasuredWorld } from './measured.ts';
 import { BENCH_LINKS, BENCH_SHAPES, benchLengths } from './shapes.ts';
@@ -32,7 +33,7 @@ const BATCH_TOKENS = 256;
 const SMALL_BATCH_TOKENS = 64;
 const SEED = 1;
 
-async function settingOf({ model, ranks, repetitions }: WorldSpec): Promise<Setting> {
+async function settingOf({ model, ranks, link, repetitions }: WorldSpec): Promise<Setting> {
   const { config, tokens } = BENCH_SHAPES[model]!;
   const setting = await prepareSetting({
     model, ranks: [ranks], strategies: [...SIM_STRATEGIES], workload: 'short', tokens, context: BATCH_TOKENS, seed: SEED, link: 'none', transport: 'shared-memory', wire: 'f16', dispatch: 'rank',
@@ -40,7 +41,7 @@ async function settingOf({ model, ranks, repetitions }: WorldSpec): Promise<Sett
   }, { source: { kind: 'random-config', config: { ...config }, seed: SEED }, config });
   const workload = ownWorkload('lengths', benchLengths(tokens).map((length, group) => ({ source: 'lengths', tokens: length, prefix: 0, group })));
   const small: Variant = { label: `resident with batches of ${SMALL_BATCH_TOKENS}`, strategy: 'resident', batchTokens: SMALL_BATCH_TOKENS };
-  return { ...setting, strategies: [...setting.strategies, small], workload, prompts: promptsOf(workload, config, SEED) };
+  return { ...setting, strategies: isFitted({ model, link }) ? [...setting.strategies, small] : setting.strategies, workload, prompts: promptsOf(workload, config, SEED) };
 }
 
 /** `cluster`, whose runs are watched; what was seen of them is added to `loads`. The first run only warms up. */

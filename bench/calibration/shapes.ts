@@ -33,7 +33,7 @@ export const BENCH_SHAPES: Readonly<Record<string, BenchShape>> = {
 };
 
 /** As fast as shared memory; a gather is about hidden; nothing is hidden. null: not shaped. */
-export const BENCH_LINKS: Readonly<Record<string, Link | null>> = { none: null, middle: parseLink('100MB/s,0.1ms'), slow: parseLink('15MB/s,1ms') };
+export const BENCH_LINKS: Readonly<Record<string, Link | null>> = { none: null, middle: parseLink('100MB/s,0.1ms'), slow: parseLink('25MB/s,1ms') };
 
 export const linkText = (name: string): string => {
   const link = BENCH_LINKS[name];

@@ -2,7 +2,7 @@
 import { formatFlops, formatPercent } from '../../src/cli/format.ts';
 import { newTable } from '../../src/cli/table.ts';
 import type { Overheads } from '../../src/sim/overheads.ts';
-import { summarizeErrors, type Cell, type Comparison, type WorldRate } from './compare.ts';
+import { LIMITS, summarizeErrors, type Cell, type Comparison, type WorldRate } from './compare.ts';
 import { FITTED_TO, isFitted } from './fit.ts';
 import { linkText } from './shapes.ts';
 
@@ -51,6 +51,13 @@ export const LEGEND: readonly string[] = [
   'spread     largest less smallest of these ratios, over their median',
 ];
 
+function verdict(cells: readonly Cell[]): string {
+  const { median, worst } = summarizeErrors(cells);
+  const beyond = cells.filter(({ error }) => Math.abs(error) > LIMITS.worst).length;
+  const says = median <= LIMITS.median && worst <= LIMITS.worst ? 'yes' : `NO, ${beyond} of ${cells.length} cells are further off`;
+  return `median error at most ${formatPercent(LIMITS.median)}, worst at most ${formatPercent(LIMITS.worst)}: ${says}`;
+}
+
 function overheadsText(overheads: Overheads | null): string {
   if (overheads === null) return `overheads: none, because nothing was measured of ${FITTED_TO}`;
   const { layerMs = 0, exchangeMs = 0, messageMs = 0, noticeMs = 0, copyBytesPerSecond = Infinity, jitter = 0 } = overheads;
@@ -67,4 +74,4 @@ function overheadsText(overheads: Overheads | null): string {
 
 /** @param overheads that the predictions are made with; null: none */
 export const comparisonText = ({ rates, cells }: Comparison, overheads: Overheads | null): string =>
-  [overheadsText(overheads), ratesTable(rates), cellsTable(cells), errorsTable(cells), ...LEGEND].join('\n');
+  [overheadsText(overheads), ratesTable(rates), cellsTable(cells), errorsTable(cells), verdict(cells), '', ...LEGEND].join('\n');
