@@ -90,3 +90,16 @@ describe('figures', () => {
     expect(run('prefix', 1, { of: timed }).figures.latencyMs?.p50).toBeCloseTo(1000 + passMs, 3);
   });
 });
+
+describe('a strategy without a prefix cache', () => {
+  it('has no hits, and no batch beyond what memory allows although prompts share prefixes', () => {
+    const limit = 5 * TOKENS;
+    const plain = machine(2, 3);
+    const { figures } = runRouter({
+      workload, scheduler: 'grouped', machine: { ...plain, threshold: 0, gatherMs: 0, world: { ...plain.world, strategy: 'ep' } }, config, cacheTokens: 200_000, batchTokens: limit, maxWaitMs: 1000, seed: 1,
+    });
+    expect(figures.hitRate).toBe(0);
+    expect(figures.batches).toBe(tokens / limit);
+    expect(figures.flops / workloadFlops(workload, config).all).toBeCloseTo(1, 2);
+  });
+});

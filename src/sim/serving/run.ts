@@ -8,7 +8,7 @@ import { STRATEGY_KINDS } from '../run-shape.ts';
 import type { Schedule } from '../schedule.ts';
 import { decisionMs, figuresOf, type RouterFigures } from './figures.ts';
 import type { Machine } from './machine.ts';
-import type { ServingWorkload } from './prompts.ts';
+import type { Prompt, ServingWorkload } from './prompts.ts';
 import { replay } from './replay.ts';
 import { CANDIDATES, type SimRequest } from './request.ts';
 
@@ -47,10 +47,17 @@ export function workloadFlops({ prompts }: ServingWorkload, config: ModelConfig)
   }, { all: 0, most: 0 });
 }
 
+const NO_HASHES = new Float64Array(0);
+
+/** Where engines have no prefix cache, and share nothing within a batch either, the router must not count on it. */
+const withoutPrefix = ({ source, tokens, arrivalMs }: Prompt): Prompt => ({ source, tokens, arrivalMs, hashes: NO_HASHES });
+
 export function runRouter(options: RouterRun): RouterResult {
   const { workload, scheduler: kind, machine, config, cacheTokens, batchTokens, maxWaitMs, seed, clock, keptPasses = 0 } = options;
   const { engines, threshold } = machine;
-  const cacheBlocks = STRATEGY_KINDS[machine.world.strategy] === 'streaming' ? Math.floor(cacheTokens / BLOCK_TOKENS) : 0;
+  const caches = STRATEGY_KINDS[machine.world.strategy] === 'streaming';
+  const prompts = caches ? workload.prompts : workload.prompts.map(withoutPrefix);
+  const cacheBlocks = caches ? Math.floor(cacheTokens / BLOCK_TOKENS) : 0;
   const longest = workload.prompts.reduce((most, { tokens }) => Math.max(most, tokens), 0);
   // All that a batch computes and all that it can take from the cache.
   const batchBlocks = Math.ceil(Math.max(batchTokens, longest) / BLOCK_TOKENS) + cacheBlocks;
@@ -58,7 +65,7 @@ export function runRouter(options: RouterRun): RouterResult {
     kind, engines, threshold, batchTokens, batchBlocks, maxWaitMs, cacheBlocks, seed,
   });
   const run = replay({
-    prompts: workload.prompts, scheduler, world: { ...machine.world, config, candidates: CANDIDATES }, cacheBlocks, flops: requestFlops(config), keptPasses,
+    prompts, scheduler, world: { ...machine.world, config, candidates: CANDIDATES }, cacheBlocks, flops: requestFlops(config), keptPasses,
     ...(clock === undefined ? {} : { clock }),
   });
   return { figures: figuresOf(workload, run, machine, gathers(kind)), decisionMs: decisionMs(run), steps: run.steps, schedule: run.schedule };
