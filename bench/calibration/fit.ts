@@ -79,7 +79,7 @@ function busyWork(world: MeasuredWorld, run: MeasuredRun, base: MeasuredRun): Bu
   return { flops: flopsMs * 1e9, counts, cpuMs: median(ratiosTo(run, base, 'cpuMs')) * median(base.cpuMs) };
 }
 
-/** Work of each run but `resident`, and of that. */
+/** Work of each run but `resident`, and of that; not of `sync`, whose CPU time is in part that of reads beside which nothing computes. */
 interface BusyWorld {
   readonly base: BusyWork;
   readonly others: readonly BusyWork[];
@@ -87,7 +87,7 @@ interface BusyWorld {
 
 function busyWorld(world: MeasuredWorld): BusyWorld {
   const base = residentOf(world);
-  return { base: busyWork(world, base, base), others: world.runs.filter((run) => run !== base && run.reason === null).map((run) => busyWork(world, run, base)) };
+  return { base: busyWork(world, base, base), others: world.runs.filter((run) => run !== base && run.strategy !== 'sync' && run.reason === null).map((run) => busyWork(world, run, base)) };
 }
 
 /** Predicted over measured CPU time of each strategy, at the rate at which that of `resident` is right. */

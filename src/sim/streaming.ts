@@ -65,7 +65,8 @@ export class RankStream {
     this.#read = readOf(shape, rank);
     this.#loadBytes = loadBytes(shape, this.#read, rank);
     this.#readsNothing = shape.gatherMs === undefined && this.#read.bytes === 0;
-    this.#streamedLayer = { layers: 1, copiedBytes: this.#read.bytes + this.#read.shards.reduce((sum, bytes) => sum + bytes, 0) };
+    const besideCompute = shape.strategy === 'sync' ? 0 : this.#read.bytes; // under `sync` peers' bytes come while nothing computes
+    this.#streamedLayer = { layers: 1, copiedBytes: besideCompute + this.#read.shards.reduce((sum, bytes) => sum + bytes, 0) };
     const [, ...streamed] = shape.config.layerIsMoe.flatMap((isMoe, layer) => (isMoe ? [layer] : []));
     const moves = shape.strategy !== 'resident' && (!this.#readsNothing || this.#loadBytes > 0);
     this.#streamed = moves ? streamed : [];
