@@ -52,9 +52,9 @@ export const HowItDecides = () => (
       </dd>
     </dl>
     <p class="faint">
-      Drawn is the server's own scheduler (<code>src/serving/scheduler.ts</code>) with the engines' own cache index, fed with simulated passes of the{' '}
-      <a href={PAPER}>paper</a>'s model: a pass takes max(FLOPs / F, gathers of all layers), F = 316 TFLOP/s. <code>asyncep bench router</code> does the same with
-      the paper's workloads, and simulates every layer.
+      Drawn is the server's own scheduler (<code>src/serving/scheduler.ts</code>) with the engines' own cache index, in the simulator
+      (<code>src/sim/serving/replay.ts</code>): some layers of the <a href={PAPER}>paper</a>'s model, slowed down so that they take as long as all of them at
+      F = 316 TFLOP/s. <code>asyncep bench router</code> does the same with the paper's workloads, and simulates every layer.
     </p>
   </>
 );

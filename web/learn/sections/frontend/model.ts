@@ -1,173 +1,145 @@
 /**
- * A run of the section's small world: requests through the server's own scheduler (src/serving) onto simulated engines whose prefix caches are the
- * engine's own index (src/sim/serving/engine-cache.ts). Events of one moment have the simulator's order: passes end, requests arrive, the scheduler has a
- * round, batches that leave begin.
+ * A run of the section's small world: the simulator's own replay (src/sim/serving) of requests through the server's own scheduler (src/serving). What is
+ * drawn is what the two tell on the way.
  */
 import { BLOCK_TOKENS } from '../../../../src/runtime/kernels/attention.ts';
 import { createScheduler } from '../../../../src/serving/scheduler.ts';
 import { gathers, type ScheduledBatch, type Scheduler } from '../../../../src/serving/scheduling.ts';
-import { EngineCache } from '../../../../src/sim/serving/engine-cache.ts';
+import type { CachePlan } from '../../../../src/sim/serving/engine-cache.ts';
+import type { Pass as SimulatedPass } from '../../../../src/sim/serving/engine.ts';
+import { replay, type ReplayObserver } from '../../../../src/sim/serving/replay.ts';
 import { SimRequest } from '../../../../src/sim/serving/request.ts';
+import { withoutRounding } from '../../scenario.ts';
 import { arrivalsOf, type Arrival } from './arrivals.ts';
 import { KnownBlocks } from './known-blocks.ts';
-import type { FrontendRun, Moment, Pass } from './moments.ts';
-import { flopsOf, passTime, sceneOf, type FrontendSettings, type PassTime, type Scene } from './scene.ts';
+import type { FrontendRun, Moment, OfPass, Pass } from './moments.ts';
+import { FLOPS_PER_SECOND, flopsOf, sceneOf, type FrontendSettings, type Scene } from './scene.ts';
 
-/** Time of a pass of so many FLOPs. */
-export type TimeOf = (flops: number, scene: Scene) => PassTime;
+type Batch = ScheduledBatch<SimRequest>;
+
+/** A moment of a batch, of which the rest is known when it has ended. */
+interface OfBatch {
+  readonly kind: OfPass['kind'];
+  readonly ms: number;
+  readonly batch: Batch;
+}
+
+type Ended = Omit<Pass, 'id' | 'leftMs'>;
+
+type WithoutTime<M> = M extends unknown ? Omit<M, 'ms'> : never;
+/** What happens within a round: decisions, and that the next batch of an engine leaves. */
+type Decision = WithoutTime<Exclude<Moment, OfPass>> | { readonly kind: 'leaving'; readonly engine: number };
 
 interface Engine {
-  readonly cache: EngineCache;
   readonly known: KnownBlocks;
   /** Left and not ended, the first one computes. */
-  readonly passes: Pass[];
-  freeMs: number;
+  readonly batches: Batch[];
   /** Batches under way, as the scheduler said last. */
   underWay: number;
 }
 
-/** What a round decided: a moment, or that the next batch of an engine left. */
-type Decision = Moment | { readonly kind: 'leaving'; readonly engine: number };
-
-class Driver {
-  readonly moments: Moment[] = [];
-  readonly passes: Pass[] = [];
-  readonly answeredMs: Float64Array;
-  readonly #scheduler: Scheduler<SimRequest>;
-  readonly #requests: readonly SimRequest[];
+/** Writes down what happens. */
+class Observer implements ReplayObserver {
+  readonly scheduler: Scheduler<SimRequest>;
   readonly #engines: readonly Engine[];
   /** Blocks that counted as cached, by request. */
   readonly #matched: number[] = [];
-  readonly #batches = new Map<Pass, ScheduledBatch<SimRequest>>();
+  readonly #told: (Exclude<Moment, OfPass> | OfBatch)[] = [];
+  readonly #ended = new Map<Batch, Ended>();
   #decisions: Decision[] = [];
   #arrived = 0;
-  #nowMs = 0;
 
-  constructor(readonly arrivals: readonly Arrival[], readonly scene: Scene, private readonly timeOf: TimeOf) {
-    const { schedulerOptions } = scene;
-    this.answeredMs = new Float64Array(arrivals.length).fill(NaN);
-    this.#requests = arrivals.map((arrival, id) => new SimRequest(id, arrival, flopsOf));
-    this.#engines = Array.from({ length: schedulerOptions.engines }, () =>
-      ({ cache: new EngineCache(schedulerOptions.cacheBlocks), known: new KnownBlocks(), passes: [], freeMs: 0, underWay: 0 }));
-    this.#scheduler = createScheduler({ ...schedulerOptions, onRoute: (id, engine, matched) => void this.#routed(id, engine, matched) });
+  constructor(private readonly arrivals: readonly Arrival[], { schedulerOptions }: Scene) {
+    const { kind, engines, threshold } = schedulerOptions;
+    this.#engines = Array.from({ length: engines }, () => ({ known: new KnownBlocks(), batches: [], underWay: 0 }));
+    const fullAt = gathers(kind) ? threshold : Infinity;
+    this.scheduler = createScheduler({ ...schedulerOptions, onRoute: (id, engine, matched) => this.#routed(id, engine, matched, fullAt) });
   }
 
-  run(): void {
-    for (;;) {
-      for (const engine of this.#engines) this.#finish(engine);
-      this.#round(this.#arrive());
-      const next = this.#nextMs();
-      if (next === Infinity) return;
-      this.#nowMs = Math.max(this.#nowMs, next);
-    }
-  }
-
-  #nextMs(): number {
-    const ends = this.#engines.map(({ passes }) => passes[0]?.endMs ?? Infinity);
-    return Math.min(this.arrivals[this.#arrived]?.arrivalMs ?? Infinity, this.#scheduler.nextLeaveMs(), ...ends);
-  }
-
-  #finish(engine: Engine): void {
-    const { passes, known } = engine;
-    for (let pass = passes[0]; pass !== undefined && pass.endMs <= this.#nowMs; pass = passes[0]) {
-      passes.shift();
-      this.#scheduler.finished(this.#batches.get(pass) as ScheduledBatch<SimRequest>, pass.events);
-      engine.underWay--;
-      pass.requests.forEach(({ id, hashes }, i) => {
-        this.answeredMs[id] = this.#nowMs;
-        known.release(hashes, pass.matched[i] as number);
-      });
-      known.commit(pass.events);
-      known.evict(pass.events);
-      this.#tell({ kind: 'ended', ms: pass.endMs, pass });
-      if (pass.events.evicted.length > 0) this.#tell({ kind: 'evicted', ms: pass.endMs, pass });
-      if (passes[0] !== undefined) this.#tell({ kind: 'started', ms: pass.endMs, pass: passes[0] });
-    }
-  }
-
-  #arrive(): readonly number[] {
-    const first = this.#arrived;
-    while ((this.arrivals[this.#arrived]?.arrivalMs ?? Infinity) <= this.#nowMs) this.#scheduler.add(this.#requests[this.#arrived++] as SimRequest);
-    return Array.from({ length: this.#arrived - first }, (_, i) => first + i);
-  }
-
-  #round(arrived: readonly number[]): void {
-    const batches = this.#scheduler.round(this.#nowMs, this.#arrived === this.arrivals.length);
+  round(ms: number, arrived: number, left: readonly Batch[]): void {
     this.#seeWhoLeft();
-    const passes = batches.map((batch) => this.#submit(batch));
     const decided = new Set(this.#decisions.map((decision) => ('request' in decision ? decision.request : null)));
-    for (const request of arrived) this.#tell({ kind: 'arrived', ms: this.#nowMs, request, waits: !decided.has(request) });
+    for (const last = this.#arrived + arrived; this.#arrived < last; this.#arrived++) {
+      this.#told.push({ kind: 'arrived', ms, request: this.#arrived, waits: !decided.has(this.#arrived) });
+    }
+    const leaving = [...left];
     for (const decision of this.#decisions) {
-      if (decision.kind !== 'leaving') {
-        this.#tell(decision);
-        continue;
-      }
-      const pass = passes.splice(passes.findIndex(({ engine }) => engine === decision.engine), 1)[0] as Pass;
-      this.#tell({ kind: 'left', ms: this.#nowMs, pass });
-      if (pass.startMs === this.#nowMs) this.#tell({ kind: 'started', ms: this.#nowMs, pass });
+      if (decision.kind !== 'leaving') this.#told.push({ ...decision, ms });
+      else this.#left(leaving.splice(leaving.findIndex(({ engine }) => engine === decision.engine), 1)[0] as Batch, ms);
     }
     this.#decisions = [];
+  }
+
+  ended(pass: SimulatedPass, { cachedTokens, events }: CachePlan): void {
+    const { batch, flops, startMs, endMs } = pass;
+    const { engine, requests, saturated, lastFlops } = batch;
+    const { known, batches } = this.#engine(engine);
+    const matched = requests.map(({ id }) => this.#matched[id] as number);
+    requests.forEach(({ hashes }, i) => known.release(hashes, matched[i] as number));
+    known.commit(events);
+    known.evict(events);
+    const computeMs = (flops / FLOPS_PER_SECOND) * 1000;
+    this.#ended.set(batch, {
+      engine, requests, matched, cachedTokens, reckonedFlops: batch.flops, lastFlops, saturated, flops, startMs, endMs, computeMs,
+      exposedMs: withoutRounding(endMs - startMs - computeMs, computeMs), events,
+    });
+    this.#told.push({ kind: 'ended', ms: endMs, batch });
+    if (events.evicted.length > 0) this.#told.push({ kind: 'evicted', ms: endMs, batch });
+    batches.shift();
+    this.#engine(engine).underWay--;
+    if (batches[0] !== undefined) this.#told.push({ kind: 'started', ms: endMs, batch: batches[0] });
+  }
+
+  /** When all is over. */
+  seen(): Pick<FrontendRun, 'moments' | 'passes'> {
+    const left = this.#told.flatMap((told) => (told.kind === 'left' ? [told] : []));
+    const passes = new Map(left.map(({ batch, ms }, id) => [batch, { id, leftMs: ms, ...this.#ended.get(batch) as Ended }]));
+    const moments = this.#told.map((told): Moment => ('batch' in told ? { kind: told.kind, ms: told.ms, pass: passes.get(told.batch) as Pass } : told));
+    return { moments, passes: [...passes.values()] };
+  }
+
+  #engine(index: number): Engine {
+    return this.#engines[index] as Engine;
+  }
+
+  #left(batch: Batch, ms: number): void {
+    const { batches } = this.#engine(batch.engine);
+    this.#told.push({ kind: 'left', ms, batch });
+    if (batches.push(batch) === 1) this.#told.push({ kind: 'started', ms, batch });
   }
 
   /** In a round batches leave between two decisions: the scheduler's loads tell. */
   #seeWhoLeft(): void {
     this.#engines.forEach((engine, index) => {
-      const { underWay } = this.#scheduler.load(index);
+      const { underWay } = this.scheduler.load(index);
       if (underWay > engine.underWay) this.#decisions.push({ kind: 'leaving', engine: index });
       engine.underWay = underWay;
     });
   }
 
-  #routed(id: number, engine: number, matched: number | null): void {
+  #routed(id: number, engine: number, matched: number | null, fullAt: number): void {
     this.#seeWhoLeft();
-    const request = this.#requests[id] as SimRequest;
-    const ms = this.#nowMs;
     if (matched === null) {
-      this.#decisions.push({ kind: 'queued', ms, request: id, engine });
+      this.#decisions.push({ kind: 'queued', request: id, engine });
       return;
     }
+    const request = new SimRequest(id, this.arrivals[id] as Arrival, flopsOf);
     const flops = request.flops(matched * BLOCK_TOKENS);
     const matches = this.#engines.map(({ known }) => known.match(request.hashes, request.cacheable));
-    const after = this.#engines.map((_, index) => this.#scheduler.load(index).filling);
-    this.#decisions.push({ kind: 'routed', ms, request: id, engine, matched, flops, matches, loads: after.map((load, index) => (index === engine ? load - flops : load)) });
+    const after = this.#engines.map((_, index) => this.scheduler.load(index).filling);
+    this.#decisions.push({ kind: 'routed', request: id, engine, matched, flops, matches, loads: after.map((load, index) => (index === engine ? load - flops : load)) });
     this.#matched[id] = matched;
-    (this.#engines[engine] as Engine).known.promise(request.hashes, matched);
-    const { kind, threshold } = this.scene.schedulerOptions;
+    this.#engine(engine).known.promise(request.hashes, matched);
     const load = after[engine] as number;
-    if (gathers(kind) && load >= threshold) this.#decisions.push({ kind: 'saturated', ms, engine, flops: load });
-  }
-
-  #submit(batch: ScheduledBatch<SimRequest>): Pass {
-    const { requests, lastFlops, saturated } = batch;
-    const engine = this.#engines[batch.engine] as Engine;
-    const { cachedTokens, events } = engine.cache.plan(requests);
-    const flops = requests.reduce((sum, request, i) => sum + request.flops(cachedTokens[i] as number), 0);
-    const { computeMs, serviceMs } = this.timeOf(flops, this.scene);
-    const startMs = Math.max(this.#nowMs, engine.freeMs);
-    engine.freeMs = startMs + serviceMs;
-    const pass: Pass = {
-      id: this.passes.length, engine: batch.engine, requests, matched: requests.map(({ id }) => this.#matched[id] as number), cachedTokens, reckonedFlops: batch.flops, lastFlops, saturated,
-      flops, leftMs: this.#nowMs, startMs, endMs: engine.freeMs, computeMs, exposedMs: serviceMs - computeMs, events,
-    };
-    this.#batches.set(pass, batch);
-    this.passes.push(pass);
-    engine.passes.push(pass);
-    return pass;
-  }
-
-  #tell(moment: Moment): void {
-    this.moments.push(moment);
+    if (load >= fullAt) this.#decisions.push({ kind: 'saturated', engine, flops: load });
   }
 }
 
-/**
- * Plays all requests through, until each is answered.
- * @param timeOf how long an engine takes for a batch
- */
-export function runFrontend(settings: FrontendSettings, timeOf: TimeOf = passTime): FrontendRun {
+/** Plays all requests through, until each is answered. */
+export function runFrontend(settings: FrontendSettings): FrontendRun {
   const [scene, arrivals] = [sceneOf(settings), arrivalsOf(settings)];
-  const driver = new Driver(arrivals, scene, timeOf);
-  driver.run();
-  const { moments, passes, answeredMs } = driver;
-  return { settings, scene, arrivals, moments, passes, answeredMs };
+  const { world, schedulerOptions: { cacheBlocks } } = scene;
+  const observer = new Observer(arrivals, scene);
+  const { answeredMs } = replay({ prompts: arrivals, scheduler: observer.scheduler, world, cacheBlocks, flops: flopsOf, observer });
+  return { settings, scene, arrivals, answeredMs, ...observer.seen() };
 }

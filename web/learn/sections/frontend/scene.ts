@@ -4,6 +4,8 @@ import { BLOCK_TOKENS } from '../../../../src/runtime/kernels/attention.ts';
 import { requestFlops } from '../../../../src/serving/request-flops.ts';
 import { CANDIDATES } from '../../../../src/sim/serving/request.ts';
 import type { SchedulerKind, SchedulerOptions } from '../../../../src/serving/scheduling.ts';
+import type { WorldOptions } from '../../../../src/sim/serving/world.ts';
+import { modelOf, WEIGHT_BYTES } from '../../scenario.ts';
 
 /** Blocks of a prefix. */
 export const PREFIX_BLOCKS = 8;
@@ -13,22 +15,30 @@ export const SUFFIX_TOKENS = { least: 40, most: 87 } as const;
 /** Of a run: enough for prefixes to be forgotten and computed again. */
 export const REQUESTS = 200;
 
-/** At which a device computes: an H100's FP8 peak times what whole passes reach of it, as in the first scenario of the page. */
-export const FLOPS_PER_SECOND = 316e12;
+/** At which a device computes: an H100's peak in bf16 times what whole passes reach of it, as in the first scenario of the page. */
+export const DEVICE_FLOPS_PER_SECOND = 316e12;
 
 /** Of a batch held back below T: as long as so many batches of T FLOPs take. */
 const WAIT_BATCHES = 3;
 
-const CONFIG = presetConfig('qwen3-235b-a22b');
-
-/** True FLOPs of the paper's model, as the server reckons them. */
-export const flopsOf = requestFlops(CONFIG);
+const PAPERS_MODEL = presetConfig('qwen3-235b-a22b');
+/** As few as in the scenario of the page: five runs with all layers take too long for a slider that is dragged. */
+const LAYERS = 9;
+const CONFIG = modelOf({ experts: PAPERS_MODEL.numExperts }, LAYERS);
 export const MOE_LAYERS = CONFIG.layerIsMoe.filter(Boolean).length;
 
-/** FLOPs of a request of mean length of which nothing is cached: the unit of T's slider. */
-export const WHOLE_REQUEST_FLOPS = flopsOf({ newTokens: PREFIX_TOKENS + (SUFFIX_TOKENS.least + SUFFIX_TOKENS.most) / 2, candidates: CANDIDATES });
-/** FLOPs of the prefix of a request, with the suffix not counted. */
-export const PREFIX_FLOPS = flopsOf({ newTokens: PREFIX_TOKENS });
+/** True FLOPs of these layers, as the server reckons them. */
+export const flopsOf = requestFlops(CONFIG);
+
+/** Of mean length, and nothing of it is cached. */
+const WHOLE_REQUEST = { newTokens: PREFIX_TOKENS + (SUFFIX_TOKENS.least + SUFFIX_TOKENS.most) / 2, candidates: CANDIDATES };
+/** FLOPs of it: the unit of T's slider. */
+export const WHOLE_REQUEST_FLOPS = flopsOf(WHOLE_REQUEST);
+/** At which these layers are computed: they take as long as all layers at {@link DEVICE_FLOPS_PER_SECOND}. */
+export const FLOPS_PER_SECOND = (DEVICE_FLOPS_PER_SECOND * WHOLE_REQUEST_FLOPS) / requestFlops(PAPERS_MODEL)(WHOLE_REQUEST);
+
+/** The paper's double buffer: the gather of a layer is issued when the layer before begins. */
+const DEPTH = 1;
 
 /** What the reader has set here, and the margin of the page's scenario. */
 export interface FrontendSettings {
@@ -58,39 +68,30 @@ export interface Scene {
   readonly threshold: number;
   /** t_EP of one layer, such that T = MoE layers x t_EP x F x gamma. */
   readonly gatherMs: number;
-  /** Of all layers of a pass: a batch that computes for a shorter time waits for experts. */
-  readonly gathersMs: number;
   /** Mean time between two requests. */
   readonly gapMs: number;
   readonly schedulerOptions: SchedulerOptions;
+  /** Engines, as the simulator has them. */
+  readonly world: WorldOptions;
 }
 
 /** What follows from the settings. */
 export function sceneOf({ scheduler, engines, load, thresholdRequests, cacheBlocks, gamma }: FrontendSettings): Scene {
   const threshold = thresholdRequests * WHOLE_REQUEST_FLOPS;
-  const gathersMs = (threshold / (gamma * FLOPS_PER_SECOND)) * 1000;
+  const gatherMs = (threshold / (MOE_LAYERS * gamma * FLOPS_PER_SECOND)) * 1000;
   const longest = PREFIX_TOKENS + SUFFIX_TOKENS.most;
   // T and one request more: all that a batch filled up to T can have. The baselines, which know no T, get the same room.
   const batchTokens = Math.ceil((thresholdRequests + 1) * longest);
   return {
-    threshold, gathersMs, gatherMs: gathersMs / MOE_LAYERS, gapMs: (WHOLE_REQUEST_FLOPS / (FLOPS_PER_SECOND * engines * load)) * 1000,
+    threshold, gatherMs, gapMs: (WHOLE_REQUEST_FLOPS / (FLOPS_PER_SECOND * engines * load)) * 1000,
     schedulerOptions: {
       kind: scheduler, engines, threshold, batchTokens, cacheBlocks, seed: 1,
       batchBlocks: Math.ceil(batchTokens / BLOCK_TOKENS) + cacheBlocks,
       maxWaitMs: ((WAIT_BATCHES * threshold) / FLOPS_PER_SECOND) * 1000,
     },
+    world: {
+      config: CONFIG, strategy: 'asyncep', ranks: engines, candidates: CANDIDATES, flopsPerSecond: FLOPS_PER_SECOND, link: null, gatherMs, wire: 'bf16', weightBytes: WEIGHT_BYTES,
+      dispatch: 'rank', depth: DEPTH,
+    },
   };
-}
-
-/** How long a pass of so many FLOPs takes. */
-export interface PassTime {
-  readonly computeMs: number;
-  /** Compute, or the gathers of all layers where these take longer. */
-  readonly serviceMs: number;
-}
-
-/** The simulator's formula for an engine under AsyncEP: max(FLOPs / rate, L_moe t_EP). */
-export function passTime(flops: number, { gathersMs }: Pick<Scene, 'gathersMs'>): PassTime {
-  const computeMs = (flops / FLOPS_PER_SECOND) * 1000;
-  return { computeMs, serviceMs: Math.max(computeMs, gathersMs) };
 }
