@@ -1,7 +1,7 @@
 /**
  * How long the router takes for one request: `npm run bench:router-speed -- --help`.
  *
- * The table holds `--blocks` resident blocks, dealt out to `--engines` engines; each request has a prompt of `--tokens` tokens of which none, half or all
+ * The table holds `--blocks` resident blocks, dealt out to the engines (`--engines`, a table for each number of them); each request has a prompt of `--tokens` tokens of which none, half or all
  * leading blocks are resident on one engine.
  *   decision  `add` and the `round` that routes it: the walk along the prompt's hashes, the choice, the load, the promises of all blocks that do not
  *             match, and its batch leaves (every request saturates)
@@ -22,7 +22,7 @@ import { hashWords } from '../src/sim/random.ts';
 const { values: flags } = parseArgs({
   options: {
     blocks: { type: 'string', default: '1000000' },
-    engines: { type: 'string', default: '8' },
+    engines: { type: 'string', default: '8,1000' },
     tokens: { type: 'string', default: '4096' },
     requests: { type: 'string', default: '5000' },
     kind: { type: 'string', default: 'prefix' },
@@ -30,11 +30,12 @@ const { values: flags } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
-const USAGE = 'npm run bench:router-speed -- [--blocks 1000000] [--engines 8] [--tokens 4096] [--requests 5000] [--kind prefix|grouped] [--queue 0]';
+const USAGE = 'npm run bench:router-speed -- [--blocks 1000000] [--engines 8,1000] [--tokens 4096] [--requests 5000] [--kind prefix|grouped] [--queue 0]';
 const queue = Number(flags.queue);
 const kind = SCHEDULERS.find((name) => name === flags.kind);
-const [blocks, engines, tokens, requests] = [flags.blocks, flags.engines, flags.tokens, flags.requests].map(Number) as [number, number, number, number];
-if (flags.help || ![blocks, engines, tokens, requests].every((value) => Number.isInteger(value) && value > 0) || !(Number.isInteger(queue) && queue >= 0) || kind === undefined) {
+const fleets = flags.engines.split(',').map(Number);
+const [blocks, tokens, requests] = [flags.blocks, flags.tokens, flags.requests].map(Number) as [number, number, number];
+if (flags.help || ![blocks, tokens, requests, ...fleets].every((value) => Number.isInteger(value) && value > 0) || !(Number.isInteger(queue) && queue >= 0) || kind === undefined) {
   console.log(USAGE);
   process.exit(flags.help ? 0 : 2);
 }
@@ -56,7 +57,7 @@ function makeRequest(id: number, hashes: Float64Array): Routable {
 }
 
 /** Every engine computes a share of the resident prompts and says that it has them; of the last one only what makes the number of blocks full. */
-function fill(scheduler: Scheduler<Routable>): void {
+function fill(scheduler: Scheduler<Routable>, engines: number): void {
   for (let first = 0; first < residentPrompts; first += engines) {
     const resident = Array.from({ length: Math.min(engines, residentPrompts - first) }, (_, i) => makeRequest(first + i, blockHashes(prompt(first + i))));
     for (const request of resident) scheduler.add(request);
@@ -67,9 +68,6 @@ function fill(scheduler: Scheduler<Routable>): void {
   }
 }
 
-const samples: Record<Case, { decision: number[]; answered: number[] }> = {
-  'no match': { decision: [], answered: [] }, 'half match': { decision: [], answered: [] }, 'full match': { decision: [], answered: [] },
-};
 const hashing: number[] = [];
 const timed = <T>(into: number[], run: () => T): T => {
   const start = performance.now();
@@ -78,43 +76,56 @@ const timed = <T>(into: number[], run: () => T): T => {
   return result;
 };
 
-const scheduler = createScheduler<Routable>({
-  kind, engines, threshold: 1, batchTokens: Infinity, batchBlocks: Infinity, maxWaitMs: 0, cacheBlocks: blocks, seed: 0,
-});
-fill(scheduler);
-const committed = Array.from({ length: engines }, (_, engine) => scheduler.load(engine).committedBlocks);
-const prepared = Array.from({ length: queue + requests }, (_, i) => {
-  const name = NAMES[i % NAMES.length] as Case;
-  const words = prompt(residentPrompts + i, CASES[name], hashWords(1, i) % Math.max(1, residentPrompts - 1));
-  return { name, request: makeRequest(residentPrompts + i, timed(hashing, () => blockHashes(words))) };
-});
-for (const { request } of prepared.slice(0, queue)) scheduler.add(request);
-const underWay: ScheduledBatch<Routable>[] = scheduler.round(0);
-const caseOf = ({ requests: [first] }: ScheduledBatch<Routable>): Case => prepared[(first as Routable).id - residentPrompts]?.name as Case;
-for (const { request } of prepared.slice(queue)) {
-  const answered = underWay.shift();
-  if (answered !== undefined) timed(samples[caseOf(answered)].answered, () => scheduler.finished(answered));
-  const took: number[] = [];
-  const batches = timed(took, () => {
-    scheduler.add(request);
-    return scheduler.round(0);
+/** Microseconds of every request. */
+type Samples = Record<Case, { readonly decision: number[]; readonly answered: number[] }>;
+
+function measure(engines: number): { readonly samples: Samples; readonly committed: number[] } {
+  const samples: Samples = { 'no match': { decision: [], answered: [] }, 'half match': { decision: [], answered: [] }, 'full match': { decision: [], answered: [] } };
+  const scheduler = createScheduler<Routable>({
+    kind: kind ?? 'prefix', engines, threshold: 1, batchTokens: Infinity, batchBlocks: Infinity, maxWaitMs: 0, cacheBlocks: blocks, seed: 0,
   });
-  if (batches[0] !== undefined) samples[caseOf(batches[0])].decision.push(...took);
-  underWay.push(...batches);
+  fill(scheduler, engines);
+  const committed = Array.from({ length: engines }, (_, engine) => scheduler.load(engine).committedBlocks);
+  const prepared = Array.from({ length: queue + requests }, (_, i) => {
+    const name = NAMES[i % NAMES.length] as Case;
+    const words = prompt(residentPrompts + i, CASES[name], hashWords(1, i) % Math.max(1, residentPrompts - 1));
+    return { name, request: makeRequest(residentPrompts + i, timed(hashing, () => blockHashes(words))) };
+  });
+  for (const { request } of prepared.slice(0, queue)) scheduler.add(request);
+  const underWay: ScheduledBatch<Routable>[] = scheduler.round(0);
+  const caseOf = ({ requests: [first] }: ScheduledBatch<Routable>): Case => prepared[(first as Routable).id - residentPrompts]?.name as Case;
+  for (const { request } of prepared.slice(queue)) {
+    const answered = underWay.shift();
+    if (answered !== undefined) timed(samples[caseOf(answered)].answered, () => scheduler.finished(answered));
+    const took: number[] = [];
+    const batches = timed(took, () => {
+      scheduler.add(request);
+      return scheduler.round(0);
+    });
+    if (batches[0] !== undefined) samples[caseOf(batches[0])].decision.push(...took);
+    underWay.push(...batches);
+  }
+  return { samples, committed };
 }
 
 const quantile = (list: readonly number[], q: number): string => {
   const sorted = list.slice(Math.floor(WARM_UP / NAMES.length)).toSorted((a, b) => a - b);
   return (sorted[Math.floor(q * sorted.length)] ?? NaN).toFixed(1);
 };
-const table = new Table({ head: ['us', 'decision, median', 'p99', 'answered, median', 'p99'], style: { head: [], border: [] } });
-for (const name of NAMES) {
-  const { decision, answered } = samples[name];
-  table.push([name, quantile(decision, 0.5), quantile(decision, 0.99), quantile(answered, 0.5), quantile(answered, 0.99)]);
+
+function report(engines: number): void {
+  const { samples, committed } = measure(engines);
+  const table = new Table({ head: ['us', 'decision, median', 'p99', 'answered, median', 'p99'], style: { head: [], border: [] } });
+  for (const name of NAMES) {
+    const { decision, answered } = samples[name];
+    table.push([name, quantile(decision, 0.5), quantile(decision, 0.99), quantile(answered, 0.5), quantile(answered, 0.99)]);
+  }
+  console.log(`\n${committed.reduce((sum, count) => sum + count, 0)} resident blocks on ${engines} engines (${Math.min(...committed)} to ${Math.max(...committed)}); prompts of ${tokens} tokens, ${promptBlocks} blocks`);
+  console.log(table.toString());
 }
+
 console.log(`date     ${new Date().toISOString().slice(0, 10)}`);
-console.log(`command  npm run bench:router-speed -- --blocks ${blocks} --engines ${engines} --tokens ${tokens} --requests ${requests} --kind ${kind} --queue ${queue}`);
-console.log(`machine  ${cpus()[0]?.model.trim()} x ${cpus().length}; Node ${process.version}\n`);
-console.log(`${committed.reduce((sum, count) => sum + count, 0)} resident blocks on ${engines} engines (${Math.min(...committed)} to ${Math.max(...committed)}); prompts of ${tokens} tokens, ${promptBlocks} blocks`);
-console.log(table.toString());
+console.log(`command  npm run bench:router-speed -- --blocks ${blocks} --engines ${flags.engines} --tokens ${tokens} --requests ${requests} --kind ${kind} --queue ${queue}`);
+console.log(`machine  ${cpus()[0]?.model.trim()} x ${cpus().length}; Node ${process.version}`);
+for (const engines of fleets) report(engines);
 console.log(`hashing a prompt: ${quantile(hashing, 0.5)} us, p99 ${quantile(hashing, 0.99)}`);

@@ -19,8 +19,8 @@ const PENDING = 3;
 const SETS = [COMMITTED, PENDING] as const;
 type SetWord = (typeof SETS)[number];
 const FIRST_SLOTS = 1024;
-/** A table for more blocks than this grows when they come; memory is taken as slots are used. */
-const MAX_FIRST_SLOTS = 2 ** 25;
+/** A table for more blocks than this grows when they come: one that is too large is slow. */
+const MAX_FIRST_SLOTS = 2 ** 22;
 /** Of the slots that are used; beyond it runs of linear probing grow long. */
 const MAX_LOAD = 0.6;
 
