@@ -2,8 +2,8 @@
 
 const digits = (value: number): string => (Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(3))));
 
-/** `0.131 ms`, `9.4 ms`, `1,510 ms`, `84.9 s`. */
-export const msText = (ms: number): string => (Math.abs(ms) >= 10_000 ? `${digits(ms / 1000)} s` : `${digits(ms)} ms`);
+/** `0.131 ms`, `9.4 ms`, `187 ms`, `1.51 s`. */
+export const msText = (ms: number): string => (Math.abs(ms) >= 1000 ? `${digits(ms / 1000)} s` : `${digits(ms)} ms`);
 
 function withPrefix(value: number, unit: string, prefixes: readonly (readonly [scale: number, prefix: string])[]): string {
   const [scale, prefix] = prefixes.find(([scale]) => Math.abs(value) >= scale) ?? [1, ''];
