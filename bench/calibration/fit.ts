@@ -74,7 +74,7 @@ const ONE_OF_EACH: Readonly<Record<BusyKey, Overheads>> = { layerMs: { layerMs: 
 function busyWork(world: MeasuredWorld, run: MeasuredRun, base: MeasuredRun): BusyWork {
   const shape = { ...shapeOf(world, {}), strategy: run.strategy, batchTokens: run.batchTokens, flopsPerSecond: 1e12 };
   const flopsMs = busyMs(shape);
-  const count = (overheads: Overheads): number => busyMs({ ...shape, overheads: { ...overheads, cores: world.cores } }) - flopsMs;
+  const count = (overheads: Overheads): number => busyMs({ ...shape, overheads }) - flopsMs; // of one core: CPU time, however many share it
   const counts = Object.fromEntries(BUSY_KEYS.map((key) => [key, count(ONE_OF_EACH[key])])) as Record<BusyKey, number>;
   return { flops: flopsMs * 1e9, counts, cpuMs: median(ratiosTo(run, base, 'cpuMs')) * median(base.cpuMs) };
 }

@@ -13,7 +13,7 @@ function simulatedWorld(model: string, ranks: number, overheads: Overheads, slow
   const world: MeasuredWorld = {
     model, link: 'none', cores, runs: [],
     shape: {
-      ranks, lengths: Array.from({ length: 16 }, (_, i) => 16 + 7 * (i % 9)), batchTokens: 128, candidates: 8, processors: Math.min(2, ranks), link: { bytesPerSecond: 1e9, latencyMs: 0 },
+      ranks, lengths: Array.from({ length: 12 }, (_, i) => 16 + 7 * (i % 9)), batchTokens: 128, candidates: 8, processors: Math.min(2, ranks), link: { bytesPerSecond: 1e9, latencyMs: 0 },
       wire: 'f16', weightBytes: 2, dispatch: 'rank',
     },
   };
@@ -55,7 +55,7 @@ describe('predictions beside measured runs', () => {
 
 describe('the fit', () => {
   it('sees worlds of one model without link shaping, and is right about others', () => {
-    const fitted = [2, 4].map((ranks) => simulatedWorld('many', ranks, MACHINE));
+    const fitted = [1, 2].map((ranks) => simulatedWorld('many', ranks, MACHINE));
     const found = fitOverheads([...fitted, simulatedWorld('wide', 2, { layerMs: 1000 })]) as Overheads;
     expect(summarizeErrors(compare(fitted, found).cells).worst).toBeLessThan(CLOSE);
     expect(summarizeErrors(compare([simulatedWorld('wide', 2, MACHINE), simulatedWorld('wide', 4, MACHINE)], found).cells).worst).toBeLessThan(2 * CLOSE);
