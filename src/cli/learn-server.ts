@@ -20,7 +20,7 @@ export interface LearnServerOptions {
 }
 
 export interface LearnServer {
-  /** What a browser is to open. */
+  /** What a browser of this machine is to open. */
   readonly url: string;
   close(): Promise<void>;
 }
@@ -39,8 +39,12 @@ export async function openLearnServer({ host, port, page, model, trace }: LearnS
     throw listenError(error as NodeJS.ErrnoException, { host, port });
   });
   const query = trace === undefined ? '' : `?trace=${encodeURIComponent(`traces/${encodeURIComponent(basename(trace))}`)}`;
-  return { url: `${urlOf(app.server.address() as AddressInfo)}/${query}`, close: () => app.close() };
+  const address = app.server.address() as AddressInfo;
+  return { url: `${urlOf({ ...address, address: HERE[address.address] ?? address.address })}/${query}`, close: () => app.close() };
 }
+
+/** Browsers of this machine give WebGPU to pages from loopback, and to none from "every address". */
+const HERE: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
 /** By its name alone: what else lies in its folder is nobody's business. */
 function serveTrace(app: FastifyInstance, trace: string): void {

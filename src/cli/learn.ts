@@ -42,7 +42,7 @@ async function learn({ trace, open: opens, host, port }: LearnFlags): Promise<vo
   const server = await openLearnServer({ host, port, page: join(packageRoot, 'web/learn/dist'), model: join(packageRoot, 'models/spam-mail'), ...(trace !== undefined && { trace }) });
   const ended = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
   say(`${server.url}  (Ctrl-C ends it)`);
-  if (!isLoopback(host)) say(`note: ${host} can be reached from other machines; browsers there have WebGPU on pages of https only, so the model runs in browsers of this machine alone`);
+  if (!isLoopback(host)) say(`note: ${host} can be reached from other machines; their browsers have WebGPU on pages of https only, so the model runs in browsers of this machine alone`);
   if (opens) await open(server.url).catch((error: Error) => say(`no browser could be started (${error.message}): open the address in one`));
   await ended;
   await server.close();

@@ -65,6 +65,12 @@ describe('the server of the teaching page', () => {
     expect((await fetch(new URL('traces/index.html', url))).status).toBe(404);
   });
 
+  it('is opened by loopback on this machine when it listens on every address', async () => {
+    const url = await open({ host: '0.0.0.0' });
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
+    expect((await fetch(url)).status).toBe(200);
+  });
+
   it('says how to build a page that is not there', async () => {
     const missing = join(folder, 'none');
     await expect(openLearnServer({ host: '127.0.0.1', port: 0, page: missing, model: MODEL }))
