@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/errors.ts';
 import { layerExpertBytes, prefillFlops } from '../../src/model/flops.ts';
 import { presetConfig } from '../../src/model/presets.ts';
+import { predictRun } from '../../src/sim/cost.ts';
 import { calibrate, parseBench } from '../../src/sim/plan/calibration.ts';
 import { BATCH_TOKENS, crossing } from '../../src/sim/plan/curves.ts';
 import { deviceMemory, fewestDevices, fits, largestBatch, longestContext, totalBytes, usableBytes, type DeviceMemory } from '../../src/sim/plan/memory.ts';
 import { makePlan } from '../../src/sim/plan/plan.ts';
 import { checkSetting, ratesOf, type PlanSetting } from '../../src/sim/plan/setting.ts';
-import { planStrategy, type Predicted, type StrategyPlan } from '../../src/sim/plan/strategies.ts';
+import { planStrategy, runShape, type Predicted, type StrategyPlan } from '../../src/sim/plan/strategies.ts';
 import { layerTraffic } from '../../src/sim/plan/traffic.ts';
 import { planTransfer, transferTimes } from '../../src/sim/plan/transfer.ts';
 import { hardwarePreset } from '../../src/sim/presets/hardware.ts';
@@ -174,6 +175,13 @@ describe('a strategy', () => {
     const { predicted, traffic } = planStrategy(setting({ config: presetConfig('qwen3-235b-a22b', { layers: 8 }) }), { lengths, batchTokens: 32_768 }, 'dp-tp');
     // 7 of 8 layers move all rows; 8 choices of 8 bytes in a packet of 4096 x 2 bytes, in one of two collectives.
     expect(((predicted?.sentBytesPerLayer as number) * 8) / 7 / traffic.sentBytes).toBeCloseTo(1 + 64 / 8192 / 2, 2);
+  });
+
+  it.each([['asyncep', 0], ['tp', 0], ['ep', 1]] as const)('%s with offload of %i layers is predicted by some of the layers as by all of them, where transfers show', (strategy, offload) => {
+    const [some, work] = [setting({ offload }), { lengths: Array.from({ length: 32 }, () => 1024), batchTokens: 2048 }];
+    const { wallMs } = predictRun({ ...runShape(some, work), strategy });
+    const tokensPerSecond = planStrategy(some, work, strategy).predicted?.tokensPerSecond as number;
+    expect(Math.abs(tokensPerSecond / ((32 * 1024) / (wallMs / 1000)) - 1)).toBeLessThan(0.05);
   });
 
   it('that waits for its transfers loses as long as they take: sync, a batch each', () => {

@@ -82,21 +82,41 @@ const flopsOf = (config: PlanSetting['config'], lengths: readonly number[]): num
   return lengths.reduce((sum, newTokens) => sum + flops({ newTokens, candidates: 1 }), 0);
 };
 
+/** Of a run of some of the layers; times, and bytes that a device sends, are means over devices. */
+interface LayersRun {
+  readonly layers: number;
+  readonly flops: number;
+  readonly wallMs: number;
+  readonly exposedMs: number;
+  readonly idleMs: number;
+  readonly sentBytes: number;
+}
+
+function runLayers(setting: PlanSetting, work: PlanWork, strategy: SimStrategy): LayersRun {
+  const { config, ranks } = setting;
+  const { wallMs, ranks: devices } = predictRun({ ...runShape(setting, work), strategy });
+  const mean = (key: 'exposedMs' | 'idleMs' | 'sentBytes'): number => devices.reduce((sum, device) => sum + device[key], 0) / ranks;
+  return { layers: config.numHiddenLayers - 1, flops: flopsOf(config, work.lengths), wallMs, exposedMs: mean('exposedMs'), idleMs: mean('idleMs'), sentBytes: mean('sentBytes') };
+}
+
+const less = (a: LayersRun, b: LayersRun): LayersRun => ({
+  layers: a.layers - b.layers, flops: a.flops - b.flops, wallMs: a.wallMs - b.wallMs, exposedMs: a.exposedMs - b.exposedMs, idleMs: a.idleMs - b.idleMs, sentBytes: a.sentBytes - b.sentBytes,
+});
+
 /** By some layers that stand for all ({@link cutFor}): what they reach of the peak, all reach. */
 export function predict(setting: PlanSetting, work: PlanWork, strategy: SimStrategy): Predicted {
   const { config, ranks } = setting;
-  const peak = ratesOf(setting).peakFlopsPerSecond * ranks;
-  const cut = cutFor(setting, strategy);
-  const { wallMs: cutMs, ranks: devices } = predictRun({ ...runShape({ ...setting, config: cut }, work), strategy });
-  const mfu = flopsOf(cut, work.lengths) / (cutMs / 1000) / peak;
-  const wallMs = (flopsOf(config, work.lengths) / mfu / peak) * 1000;
+  const { long, short } = cutFor(setting, strategy);
+  const longer = runLayers({ ...setting, config: long }, work, strategy);
+  const run = short === null ? longer : less(longer, runLayers({ ...setting, config: short }, work, strategy));
+  const wallMs = (run.wallMs * flopsOf(config, work.lengths)) / run.flops;
   const tokens = work.lengths.reduce((sum, length) => sum + length, 0);
-  const mean = (key: 'exposedMs' | 'idleMs' | 'sentBytes'): number => devices.reduce((sum, device) => sum + device[key], 0) / ranks;
   // Next to nothing travels for the last layer's few rows, or for the first layer, which is never gathered: one of the layers is not like the others.
-  const ofAllLayers = (config.numHiddenLayers - 1) / config.numHiddenLayers / Math.max(1, cut.numHiddenLayers - 1);
+  const sentBytes = (run.sentBytes / Math.max(1, run.layers)) * ((config.numHiddenLayers - 1) / config.numHiddenLayers);
   return {
-    wallMs, tokensPerSecond: (tokens / wallMs) * 1000, mfu, exposedMs: (mean('exposedMs') / cutMs) * wallMs, idleMs: (mean('idleMs') / cutMs) * wallMs,
-    sentBytesPerLayer: mean('sentBytes') * ofAllLayers * ((ranks * work.batchTokens) / tokens),
+    wallMs, tokensPerSecond: (tokens / wallMs) * 1000, mfu: run.flops / (run.wallMs / 1000) / (ratesOf(setting).peakFlopsPerSecond * ranks),
+    exposedMs: Math.max(0, (run.exposedMs / run.wallMs) * wallMs), idleMs: Math.max(0, (run.idleMs / run.wallMs) * wallMs),
+    sentBytesPerLayer: sentBytes * ((ranks * work.batchTokens) / tokens),
   };
 }
 
