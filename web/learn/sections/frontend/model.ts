@@ -42,6 +42,8 @@ interface Engine {
 class Observer implements ReplayObserver {
   readonly scheduler: Scheduler<SimRequest>;
   readonly #engines: readonly Engine[];
+  /** FLOPs of a batch that takes no more. */
+  readonly #fullAt: number;
   /** Blocks that counted as cached, by request. */
   readonly #matched: number[] = [];
   readonly #told: (Exclude<Moment, OfPass> | OfBatch)[] = [];
@@ -52,8 +54,8 @@ class Observer implements ReplayObserver {
   constructor(private readonly arrivals: readonly Arrival[], { schedulerOptions }: Scene) {
     const { kind, engines, threshold } = schedulerOptions;
     this.#engines = Array.from({ length: engines }, () => ({ known: new KnownBlocks(), batches: [], underWay: 0 }));
-    const fullAt = gathers(kind) ? threshold : Infinity;
-    this.scheduler = createScheduler({ ...schedulerOptions, onRoute: (id, engine, matched) => this.#routed(id, engine, matched, fullAt) });
+    this.#fullAt = gathers(kind) ? threshold : Infinity;
+    this.scheduler = createScheduler({ ...schedulerOptions, onRoute: (id, engine, matched) => this.#routed(id, engine, matched) });
   }
 
   round(ms: number, arrived: number, left: readonly Batch[]): void {
@@ -117,7 +119,7 @@ class Observer implements ReplayObserver {
     });
   }
 
-  #routed(id: number, engine: number, matched: number | null, fullAt: number): void {
+  #routed(id: number, engine: number, matched: number | null): void {
     this.#seeWhoLeft();
     if (matched === null) {
       this.#decisions.push({ kind: 'queued', request: id, engine });
@@ -131,7 +133,7 @@ class Observer implements ReplayObserver {
     this.#matched[id] = matched;
     this.#engine(engine).known.promise(request.hashes, matched);
     const load = after[engine] as number;
-    if (load >= fullAt) this.#decisions.push({ kind: 'saturated', engine, flops: load });
+    if (load >= this.#fullAt) this.#decisions.push({ kind: 'saturated', engine, flops: load });
   }
 }
 

@@ -5,7 +5,7 @@ import { requestFlops } from '../../../../src/serving/request-flops.ts';
 import { CANDIDATES } from '../../../../src/sim/serving/request.ts';
 import type { SchedulerKind, SchedulerOptions } from '../../../../src/serving/scheduling.ts';
 import type { WorldOptions } from '../../../../src/sim/serving/world.ts';
-import { modelOf, WEIGHT_BYTES } from '../../scenario.ts';
+import { LAYERS, modelOf, WEIGHT_BYTES } from '../../scenario.ts';
 
 /** Blocks of a prefix. */
 export const PREFIX_BLOCKS = 8;
@@ -22,8 +22,7 @@ export const DEVICE_FLOPS_PER_SECOND = 316e12;
 const WAIT_BATCHES = 3;
 
 const PAPERS_MODEL = presetConfig('qwen3-235b-a22b');
-/** As few as in the scenario of the page: five runs with all layers take too long for a slider that is dragged. */
-const LAYERS = 9;
+/** As few layers as in the scenario of the page: five runs with all of them take too long for a slider that is dragged. */
 const CONFIG = modelOf({ experts: PAPERS_MODEL.numExperts }, LAYERS);
 export const MOE_LAYERS = CONFIG.layerIsMoe.filter(Boolean).length;
 
