@@ -20,6 +20,10 @@ describe('--help', () => {
     expect((await run('classify', '--help')).stdout).toMatchSnapshot();
   });
 
+  it('of learn is this', async () => {
+    expect((await run('learn', '--help')).stdout).toMatchSnapshot();
+  });
+
   it('of logits is this', async () => {
     expect((await run('logits', '--help')).stdout).toMatchSnapshot();
   });
