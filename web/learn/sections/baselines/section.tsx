@@ -3,6 +3,7 @@ import { effect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Compare } from '../../comparison.ts';
 import { colours } from '../../drawing/colours.ts';
+import { useCanvas } from '../../drawing/use-canvas.ts';
 import { bytesText, msText, timesText } from '../../numbers.ts';
 import { nowMs } from '../../player.ts';
 import { PASSES } from '../../scenario.ts';
@@ -14,18 +15,7 @@ import { NAMES, REASONS } from './words.ts';
 const longestMs = (compared: readonly Compare[]): number => Math.max(...compared.map(({ wallMs }) => wallMs));
 
 function Rows({ one, lengthMs }: { readonly one: Compare; readonly lengthMs: number }) {
-  const ref = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
-    const canvas = ref.current as HTMLCanvasElement;
-    const paint = (): void => paintCompared(canvas, one, lengthMs, colours.value);
-    const stop = effect(paint);
-    const resized = new ResizeObserver(paint);
-    resized.observe(canvas);
-    return () => {
-      stop();
-      resized.disconnect();
-    };
-  }, [one, lengthMs]);
+  const ref = useCanvas((canvas) => paintCompared(canvas, one, lengthMs, colours.value), [one, lengthMs]);
   const label = `${NAMES[one.strategy][0]}: done after ${msText(one.wallMs)}, ${msText(one.exposedMs)} of it waiting for bytes, ${msText(one.idleMs)} without work`;
   return <canvas ref={ref} role="img" aria-label={label} style={{ height: `${one.ranks.length * ROW_PIXELS}px` }} />;
 }

@@ -6,6 +6,7 @@ import { colours } from '../../drawing/colours.ts';
 import { allInWords, inWords } from '../../drawing/doing.ts';
 import { layOut, paintAxis, paintRank } from '../../drawing/paint.ts';
 import { passStretches, type DrawnRank } from '../../drawing/timeline.ts';
+import { useCanvas } from '../../drawing/use-canvas.ts';
 import { msText } from '../../numbers.ts';
 import { lengthMs, nowMs, pause, playing, seek, step } from '../../player.ts';
 import { drawing, exposedMs } from '../../shown.ts';
@@ -20,22 +21,6 @@ const unfolded = signal(false);
 const LABELS: Readonly<Record<Track, readonly [simulated: string, real: string]>> = {
   compute: ['compute', 'compute'], send: ['send', 'send'], receive: ['gather', 'receive'], slot: ['from host', 'to slot'], wait: ['wait', 'wait'],
 };
-
-/** Draws when what is drawn, the colours or the size change. */
-function useCanvas(paint: (canvas: HTMLCanvasElement) => void) {
-  const ref = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
-    const canvas = ref.current as HTMLCanvasElement;
-    const stop = effect(() => paint(canvas));
-    const resized = new ResizeObserver(() => paint(canvas));
-    resized.observe(canvas);
-    return () => {
-      stop();
-      resized.disconnect();
-    };
-  }, []);
-  return ref;
-}
 
 function Axis() {
   const ref = useCanvas((canvas) => paintAxis(canvas, drawing.value.view, passStretches(drawing.value.timeline), colours.value));
@@ -61,7 +46,8 @@ function Lanes({ index }: { readonly index: number }) {
     const rank = timeline.ranks[index];
     if (rank !== undefined) paintRank(canvas, rank, layOut(rank.rows).rows, view, colours.value);
   });
-  const rank = drawing.value.timeline.ranks[index] as DrawnRank;
+  const rank = drawing.value.timeline.ranks[index];
+  if (rank === undefined) return null;
   const { rows, height } = layOut(rank.rows);
   return (
     <>
