@@ -109,6 +109,10 @@ describe('the tour', () => {
     await page.locator('#tour ol a').nth(5).click();
     await isAt(page, 6);
     expect(await page.locator('#tour ol [aria-current="step"]').textContent()).toBe('Two slots');
+    await page.goto('about:blank');
+    await page.goto(`${served.url}#tour-6`); // from the first moment, before anything is drawn
+    await isAt(page, 6);
+    await expect.poll(() => page.locator('#schedule .scrubber').inputValue().then(Number)).toBeCloseTo(400, -1);
     await page.evaluate(() => { location.hash = '#tour-99'; });
     await isAt(page, 6);
   });

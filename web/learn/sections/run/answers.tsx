@@ -4,7 +4,7 @@ import { answers, type Answered, WAYS } from './state.ts';
 
 const probabilityOf = ({ answer, probabilities }: Answered): number => probabilities[answer] ?? 0;
 
-/** `right`, or what it was in truth; nothing for a text of the reader's own. */
+/** What people called the mail; nothing for a text of the reader's own. */
 const Truth = ({ of: { answer, truth } }: { of: Answered }) =>
   truth === undefined ? null : <span class="faint">{truth === answer ? `Right: people called it ${truth}, too.` : `Wrong: people called it ${truth}. It errs on about 2 of 100 mails.`}</span>;
 

@@ -31,7 +31,7 @@ const Ways = () => (
   </fieldset>
 );
 
-/** For a test and for who listens: `ready` for a mail, or what is being done. */
+/** `ready` for a mail, or what is being done: read out as it changes. */
 const State = () => <output id="state">{doing.value ?? (problem.value !== null ? 'stopped' : 'ready')}</output>;
 
 const buttonText = (): string => (answers.value.length === 0 ? `Load the model (${MODEL_MB} MB) and classify` : 'Classify');

@@ -1,5 +1,5 @@
 /** What steps set on the page. Only what a step speaks of is changed: the reader's own machine and sliders stay. */
-import { play, pause, seek } from '../../player.ts';
+import { lengthMs, pause, play, seek } from '../../player.ts';
 import { change, FIRST_SETTINGS, settings, snap } from '../../settings.ts';
 import { realRun, scenario } from '../../shown.ts';
 import { together } from '../baselines/compared.ts';
@@ -28,8 +28,8 @@ export function playAll(): void {
   if (!matchMedia('(prefers-reduced-motion: reduce)').matches) play();
 }
 
-/** Stands still at a share of the drawing. */
+/** Stands still at a share of the drawing, also of one that is yet to come: its moment keeps its share. */
 export function stopAt(share: number): void {
   pause();
-  seek(share * scenario.value.run.wallMs);
+  seek(share * lengthMs.value);
 }
