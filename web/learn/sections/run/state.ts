@@ -18,7 +18,7 @@ export const EXAMPLES: readonly Example[] = examples;
 /** What travels, and when; the names are those of `--strategy`. */
 export const WAYS: readonly { readonly strategy: StreamStrategy; readonly text: string }[] = [
   { strategy: 'asyncep', text: 'while the layer before computes' },
-  { strategy: 'sync', text: 'when the layer is there, and it waits' },
+  { strategy: 'sync', text: 'when a layer asks for them, and it waits' },
   { strategy: 'resident', text: 'never: all of them stay on the device' },
 ];
 
