@@ -1,5 +1,6 @@
 /** `asyncep plan`: what a model would do on a machine, before one is rented. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { access, constants, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KV_MODES, type KvMode } from '../engine/index.ts';
 import { InputError } from '../errors.ts';
@@ -101,10 +102,10 @@ async function choosePlannedModel(name: string): Promise<PlannedModel> {
   return { title: name, config: (await chooseModel({ model: name })).config, source: name, cannotRun: null, published: null };
 }
 
-/** @throws InputError when the file cannot be written */
-async function writePage(path: string, page: string): Promise<void> {
+/** @throws InputError when `write` cannot */
+async function toPage(path: string, write: () => Promise<void>): Promise<void> {
   try {
-    await writeFile(path, page);
+    await write();
   } catch (error) {
     throw new InputError('--html', path, `cannot be written: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -123,12 +124,14 @@ function planned(setting: PlanSetting, { workload, batchTokens }: PlanFlags): Pl
 }
 
 async function plan(flags: PlanFlags): Promise<void> {
+  const { html } = flags;
+  if (html !== undefined) await toPage(html, () => access(dirname(html), constants.W_OK)); // before time is spent
   const model = await choosePlannedModel(flags.model);
   const hardware = await chooseHardware(flags);
   const { precision, offload, kv, cacheTokens, gamma } = flags;
   const setting: PlanSetting = { config: model.config, hardware, ranks: flags.ranks ?? hardware.devices, precision, offload, kv, cacheTokens, gamma };
   const whole = planned(setting, flags);
-  if (flags.html !== undefined) await writePage(flags.html, planHtml(model, setting, whole));
+  if (html !== undefined) await toPage(html, () => writeFile(html, planHtml(model, setting, whole)));
   const text = flags.json === true
     ? JSON.stringify({ model, hardware, ranks: setting.ranks, precision, offload, kv, ...(kv === 'cache' && { cacheTokens }), gamma, ...whole }, null, 2)
     : planText(model, setting, whole);
