@@ -6,14 +6,13 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Below node_modules, so that packages are found from there. */
-const folder = join(root, 'node_modules/.cache/asyncep-tests');
+/** Below node_modules, so that packages are found from there; each run has its own, for another may be under way. */
+const folder = join(root, `node_modules/.cache/asyncep-tests-${process.pid}`);
 /** What compiled files read beside themselves. */
 const READ = ['shaders', 'models', 'web', 'package.json'];
 
-/** Anew each time: a file that is gone must be gone here, too. Types are checked elsewhere. */
+/** Types are checked elsewhere. */
 export function setup(): void {
-  rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const name of READ) symlinkSync(join(root, name), join(folder, name));
   const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
@@ -21,4 +20,8 @@ export function setup(): void {
   spawnSync(process.execPath, [tsc, '-p', join(root, 'test/setup/tsconfig.json'), '--noCheck', '--outDir', folder], { stdio: 'inherit' });
   if (!existsSync(join(folder, 'src/cluster/rank-main.js'))) throw new Error(`tsc wrote nothing to ${folder}`);
   process.env['ASYNCEP_COMPILED'] = folder;
+}
+
+export function teardown(): void {
+  rmSync(folder, { recursive: true, force: true });
 }
