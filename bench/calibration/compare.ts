@@ -42,7 +42,7 @@ export interface Comparison {
 const spreadOf = (values: readonly number[]): number => (Math.max(...values) - Math.min(...values)) / median(values);
 
 /** Within each repetition, so that what slows the machine for a while slows both. */
-export const ratiosTo = (run: MeasuredRun, base: MeasuredRun, key: 'wallMs' | 'cpuMs' = 'wallMs'): number[] => run[key].map((ms, repetition) => ms / (base[key][repetition] as number));
+const ratiosTo = (run: MeasuredRun, base: MeasuredRun): number[] => run.wallMs.map((wallMs, repetition) => wallMs / (base.wallMs[repetition] as number));
 
 /** Under `resident`, at no rate in particular. */
 export const shapeOf = ({ model, shape, cores }: MeasuredWorld, overheads: Overheads): RunShape =>

@@ -1,14 +1,13 @@
 /**
  * Overheads of this machine, fitted to some of the measured worlds; the others are predicted.
  *
- * What keeps ranks busy is fitted to their CPU time, which a busy machine hardly changes: that of each strategy over that of `resident` in the same repetition. What ranks wait for is fitted
- * to wall time after that.
+ * What keeps ranks busy is fitted to their CPU time: other programs make it a little longer (caches are shared), never shorter, so the repetition with the least counts. What ranks wait for is
+ * fitted to wall time after that.
  */
-import { median } from '../../src/cli/bench-strategies-report.ts';
 import { predictRun } from '../../src/sim/cost.ts';
 import type { Overheads } from '../../src/sim/overheads.ts';
 import type { RunShape } from '../../src/sim/run-shape.ts';
-import { compare, ratiosTo, residentOf, shapeOf, type Cell } from './compare.ts';
+import { compare, residentOf, shapeOf, type Cell } from './compare.ts';
 import type { MeasuredRun, MeasuredWorld } from './measured.ts';
 
 /** Whether a world is fitted to. */
@@ -71,12 +70,12 @@ interface BusyWork {
 const ONE_OF_EACH: Readonly<Record<BusyKey, Overheads>> = { layerMs: { layerMs: 1 }, exchangeMs: { exchangeMs: 1 }, messageMs: { messageMs: 1 }, copyMsPerMegabyte: { copyBytesPerSecond: 1e9 } };
 
 /** Busy time is linear in what is fitted, so it is simulated once for each value. */
-function busyWork(world: MeasuredWorld, run: MeasuredRun, base: MeasuredRun): BusyWork {
+function busyWork(world: MeasuredWorld, run: MeasuredRun): BusyWork {
   const shape = { ...shapeOf(world, {}), strategy: run.strategy, batchTokens: run.batchTokens, flopsPerSecond: 1e12 };
   const flopsMs = busyMs(shape);
   const count = (overheads: Overheads): number => busyMs({ ...shape, overheads }) - flopsMs; // of one core: CPU time, however many share it
   const counts = Object.fromEntries(BUSY_KEYS.map((key) => [key, count(ONE_OF_EACH[key])])) as Record<BusyKey, number>;
-  return { flops: flopsMs * 1e9, counts, cpuMs: median(ratiosTo(run, base, 'cpuMs')) * median(base.cpuMs) };
+  return { flops: flopsMs * 1e9, counts, cpuMs: Math.min(...run.cpuMs) };
 }
 
 /** Work of each run but `resident`, and of that; not of `sync`, whose CPU time is in part that of reads beside which nothing computes. */
@@ -87,7 +86,7 @@ interface BusyWorld {
 
 function busyWorld(world: MeasuredWorld): BusyWorld {
   const base = residentOf(world);
-  return { base: busyWork(world, base, base), others: world.runs.filter((run) => run !== base && run.strategy !== 'sync' && run.reason === null).map((run) => busyWork(world, run, base)) };
+  return { base: busyWork(world, base), others: world.runs.filter((run) => run !== base && run.strategy !== 'sync' && run.reason === null).map((run) => busyWork(world, run)) };
 }
 
 /** Predicted over measured CPU time of each strategy, at the rate at which that of `resident` is right. */
