@@ -22,7 +22,11 @@ export function checkRequest({ tokens, candidates, scored = 0, top = 0 }: Servin
 /** `withdrawn` is an outcome of its own, so that it is counted apart. */
 export type Outcome = 'answered' | 'failed' | 'cancelled';
 
+const NO_HASHES = new Float64Array(0);
+
 export interface JobHooks {
+  /** Whether engines take prefixes from a cache, of which requests of a batch partake; else nothing of a prompt is ever shared. */
+  readonly sharesPrefixes: boolean;
   flops(work: SequenceWork): number;
   /** Told once, before the promise is settled. */
   settled(job: Job, outcome: Outcome, result: ServingAnswer | Error): void;
@@ -45,9 +49,9 @@ export class Job implements Routable {
 
   constructor(readonly id: number, readonly request: ServingRequest, readonly arrivedMs: number, private readonly hooks: JobHooks) {
     const { tokens } = request;
-    this.hashes = blockHashes(tokens);
+    this.hashes = hooks.sharesPrefixes ? blockHashes(tokens) : NO_HASHES;
     // What is asked for has to be computed: its keys and values cannot come from a cache.
-    this.cacheable = Math.floor((tokens.length - askedRows(request)) / BLOCK_TOKENS);
+    this.cacheable = hooks.sharesPrefixes ? Math.floor((tokens.length - askedRows(request)) / BLOCK_TOKENS) : 0;
     this.allFlops = this.flops(0);
     this.answer = new Promise((resolve, reject) => {
       this.#resolve = resolve;

@@ -11,7 +11,7 @@ import { RankError } from '../errors.ts';
 import type { ModelConfig } from '../model/types.ts';
 import { EngineBoard } from './engine-board.ts';
 import { History } from './history.ts';
-import { checkRequest, Job, type Outcome } from './job.ts';
+import { checkRequest, Job, type JobHooks, type Outcome } from './job.ts';
 import { PassRunner } from './pass-runner.ts';
 import { requestFlops } from './request-flops.ts';
 import { CancelledError, DrainingError, GivenUpError, NoEnginesError, OverloadedError, type ServingAnswer, type ServingRequest } from './requests.ts';
@@ -63,7 +63,7 @@ class LiveService implements Service {
   readonly #startedMs = epochMs();
   readonly #withdrawals = new Withdrawals<Job>((job) => this.#withdraw(job));
   readonly #wakeUp = new WakeUp(() => this.#round(), epochMs);
-  readonly #flops: ReturnType<typeof requestFlops>;
+  readonly #jobHooks: JobHooks;
   readonly #unsubscribe: readonly (() => void)[];
   /** Accepted and not settled. */
   readonly #jobs = new Set<Job>();
@@ -82,11 +82,12 @@ class LiveService implements Service {
     const { pool, config, saturation, scheduler, batchTokens, maxWaitMs, seed = 0, createScheduler: create = createScheduler } = options;
     this.#options = options;
     this.saturation = saturation;
-    this.#flops = requestFlops(config);
+    const cacheBlocks = Math.min(...pool.engines.map((engine) => engine.cacheBlocks));
+    this.#jobHooks = { sharesPrefixes: cacheBlocks > 0, flops: requestFlops(config), settled: (...ended) => this.#settled(...ended) };
     this.#scheduler = create<Job>({
       kind: scheduler, engines: pool.engines.length, threshold: saturation.threshold, batchTokens, maxWaitMs, seed,
       batchBlocks: Math.min(...pool.engines.map(({ maxBatchBlocks }) => maxBatchBlocks)),
-      cacheBlocks: Math.min(...pool.engines.map(({ cacheBlocks }) => cacheBlocks)),
+      cacheBlocks,
     });
     this.#history = new History(pool.engines.length, saturation.threshold);
     this.#observers = [this.#history];
@@ -123,7 +124,7 @@ class LiveService implements Service {
       for (const observer of this.#observers) observer.rejected?.();
       throw new OverloadedError(this.#waiting, this.#retryAfterSeconds());
     }
-    const job = new Job(this.#nextId++, request, epochMs(), { flops: this.#flops, settled: (...ended) => this.#settled(...ended) });
+    const job = new Job(this.#nextId++, request, epochMs(), this.#jobHooks);
     this.#jobs.add(job);
     this.#count(job, 1);
     if (request.signal) this.#withdrawals.add(request.signal, job);

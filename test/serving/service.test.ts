@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { prefillFlops } from '../../src/model/flops.ts';
 import { requestFlops } from '../../src/serving/request-flops.ts';
+import { createScheduler } from '../../src/serving/scheduler.ts';
 import { smallConfig } from '../sim/small-config.ts';
 import { fakeLogits, fakeScores } from './fake-pool.ts';
 import { after, asking, config, passesOf, prompt, start, watch } from './service-fixture.ts';
@@ -114,6 +115,16 @@ describe('rounds', () => {
     await after(100);
     expect(answers.every(({ answer }) => answer !== undefined)).toBe(true);
     expect([passesOf(pool), pool.mostUnderWay]).toEqual([[[1], [2], [3], [4]], 2]);
+  });
+
+  it.each([['a batch of siblings has room for what they share', 1000, [2]], ['without a cache each sibling counts whole', 0, [1, 1]]])('%s', async (_, cacheBlocks, batches) => {
+    const { pool, service } = start({ info: { cacheBlocks } }, { batchTokens: 60, createScheduler });
+    const tokens = Uint32Array.from({ length: 40 }, (_, i) => i);
+    // The second one computes 8 of its tokens where the first one's two blocks can be shared.
+    const answers = [0, 1].map(() => service.submit({ tokens, candidates: [1] }));
+    await after(100);
+    await Promise.all(answers);
+    expect(pool.given.map(({ work }) => work.sequences.length)).toEqual(batches);
   });
 
   it('engines that start later are used when they are ready', async () => {
