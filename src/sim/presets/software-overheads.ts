@@ -4,4 +4,4 @@
  */
 import type { Overheads } from '../overheads.ts';
 
-export const SOFTWARE_OVERHEADS: Overheads = { layerMs: 1.85, exchangeMs: 1.2, messageMs: 1.2, copyBytesPerSecond: 2.09e9, noticeMs: 5 };
+export const SOFTWARE_OVERHEADS: Overheads = { layerMs: 3.18, exchangeMs: 1.09, messageMs: 0.625, copyBytesPerSecond: 3.55e9, noticeMs: 6.17 };
