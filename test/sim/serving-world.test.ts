@@ -89,7 +89,7 @@ describe.each(SIM_STRATEGIES)('a workload under %s', (strategy) => {
       });
       const predicted = predictRun(shape);
       // Of passes that meet on a link at the very same time another may go first.
-      const tolerance = joint && inFlight > 1 ? 0.02 : 1e-9;
+      const tolerance = joint && inFlight > 1 ? 0.05 : 1e-9;
       // A prediction ends with the last logits; a rank without sequences may be done only when the others' last messages, empty ones, have come.
       const { steps, endMs } = predicted.schedule;
       const overMs = steps.reduce((last, { kind }, step) => (kind === 'compute' || kind === 'message' ? Math.max(last, endMs[step] as number) : last), 0);
