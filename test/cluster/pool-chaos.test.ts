@@ -8,7 +8,7 @@ import { chance, ranksOf, seed, segmentsOfTheirOwn, strike } from './faults.ts';
 import { allReady, changesOf, fakePool, firstTokens, problem, work } from './pools.ts';
 
 const segments = segmentsOfTheirOwn();
-const CHAOS_MS = 20_000;
+const CHAOS_MS = 12_000;
 const BETWEEN_FAULTS_MS = 900;
 /** A rank that is stopped is found silent after so long. */
 const DEADLINE_MS = 1_500;
