@@ -13,7 +13,7 @@ describe('bench serving', () => {
       '--schedulers', 'grouped,least-loaded', '--ranks', '1', '--documents', '3', '--questions', '2', '--document-tokens', '32', '--question-tokens', '8', '--repetitions', '1', '--json', json,
     );
     expect(`${exitCode} ${stderr}`).toMatch(/^0 /);
-    expect(stdout).toContain('3 documents of 32 tokens, 2 questions of 8 on each, shuffled: 240 tokens; asyncep on 1 ranks\n');
+    expect(stdout).toContain('3 documents of 32 tokens, 2 questions of 8 on each, shuffled: 240 tokens; asyncep on 1 rank\n');
     // Of the second question on each document 32 of 40 tokens are there: 3 x 32 of 240.
     expect(stdout).toMatch(/grouped +│ [\d,]+ +│ \d+\.\d\d +│ \d+\.\d\d - \d+\.\d\d +│ 40\.0 % │ 1\.000 +│/);
     expect(stdout).toMatch(/least-loaded +│ [\d,]+ +│ 1\.00 +│ 1\.00 - 1\.00 +│ 40\.0 % │ 1\.000 +│/);
