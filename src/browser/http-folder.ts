@@ -11,7 +11,11 @@ export interface HttpFolderOptions {
    * as they come from another rank's memory on a server.
    */
   readonly cache?: RequestCache;
+  /** A request that has not been answered whole after so long has failed; a minute by default. */
+  readonly deadlineMs?: number;
 }
+
+const DEADLINE_MS = 60_000;
 
 export interface HttpFolder extends ModelFiles {
   /** Bytes of all answers so far. */
@@ -50,7 +54,7 @@ class Folder implements HttpFolder {
   async text(path: string): Promise<string> {
     const response = await this.#fetch(path, {});
     if (!response.ok) throw this.#refused(path, response);
-    const bytes = await response.arrayBuffer();
+    const bytes = await this.#told(path, () => response.arrayBuffer());
     this.receivedBytes += bytes.byteLength;
     return new TextDecoder().decode(bytes);
   }
@@ -82,20 +86,28 @@ class Folder implements HttpFolder {
       await response.body?.cancel();
       throw this.#refused(path, response);
     }
-    const bytes = response.status === 416 ? new Uint8Array(0) : new Uint8Array(await response.arrayBuffer());
+    const bytes = response.status === 416 ? new Uint8Array(0) : new Uint8Array(await this.#told(path, () => response.arrayBuffer()));
     this.receivedBytes += bytes.length;
     if (bytes.length !== length) throw this.#error(path, `ends at byte ${offset + bytes.length}; expected ${offset + length} bytes at least`);
     return bytes;
   }
 
-  async #fetch(path: string, headers: Record<string, string>): Promise<Response> {
-    const { cache = 'no-store' } = this.options;
-    const { signal } = this.#closing;
+  #fetch(path: string, headers: Record<string, string>): Promise<Response> {
+    const { cache = 'no-store', deadlineMs = DEADLINE_MS } = this.options;
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(deadlineMs)]);
+    return this.#told(path, () => fetch(new URL(path, this.#base), { headers, cache, signal }));
+  }
+
+  /** @throws what `step` of a request fails with, as an error of this folder */
+  async #told<T>(path: string, step: () => Promise<T>): Promise<T> {
     try {
-      return await fetch(new URL(path, this.#base), { headers, cache, signal });
+      return await step();
     } catch (error) {
+      const { signal } = this.#closing;
       if (signal.aborted) throw signal.reason;
-      throw this.#error(path, `cannot be fetched: ${(error as Error).message}`);
+      const { name, message } = error as Error;
+      const { deadlineMs = DEADLINE_MS } = this.options;
+      throw this.#error(path, name === 'TimeoutError' ? `did not come within ${deadlineMs / 1000} s` : `cannot be fetched: ${message}`);
     }
   }
 

@@ -84,6 +84,18 @@ describe('errors name the file and what is wrong', () => {
     await expect(use(openHttpFolder(server.url))).rejects.toMatchObject({ name: 'InputError', message: nameOf(text) });
   });
 
+  it.each([
+    ['never answers', () => true],
+    ['stops in the middle', (_, response) => {
+      response.writeHead(206, { 'Content-Range': 'bytes 0-9/100', 'Content-Length': 10 }).write('half');
+      return true;
+    }],
+  ] satisfies [string, Misbehave][])('a server that %s has a deadline', async (_, misbehave) => {
+    server.misbehave = misbehave;
+    const folder = openHttpFolder(server.url, { deadlineMs: 200 });
+    await expect(folder.read('model.safetensors', 0, 10)).rejects.toThrow(`${nameOf('model.safetensors')}: did not come within 0.2 s`);
+  });
+
   it('a closed folder ends what is being fetched', async () => {
     server.misbehave = () => true; // never answers
     const folder = openHttpFolder(server.url);

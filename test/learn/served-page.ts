@@ -1,5 +1,6 @@
 /** The teaching page, built as it is published and served as static files. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,11 +19,18 @@ export interface ServedPage {
   close(): Promise<void>;
 }
 
+/** Once in a run of tests: what files before have built is copied. */
+async function buildPage(folder: string): Promise<void> {
+  const built = join(process.env['ASYNCEP_COMPILED'] as string, 'learn-page');
+  if (!existsSync(built)) await build({ ...CONFIG, build: { outDir: built, emptyOutDir: false } });
+  await cp(built, folder, { recursive: true });
+}
+
 /** @param plugins of Vite's preview server: to watch or to misbehave */
 export async function servePage(plugins: readonly Plugin[] = []): Promise<ServedPage> {
   const root = await mkdtemp(join(tmpdir(), 'asyncep-learn-'));
   const folder = join(root, PATH);
-  await build({ ...CONFIG, build: { outDir: folder, emptyOutDir: false } });
+  await buildPage(folder);
   const server = await preview({ ...CONFIG, plugins: [...plugins], base: '/', build: { outDir: root }, preview: { host: '127.0.0.1', port: 0, allowedHosts: true } });
   const { origin } = new URL(server.resolvedUrls?.local[0] as string);
   return {

@@ -40,6 +40,9 @@ export async function openFiles(files: Iterable<File>): Promise<void> {
   fileProblem.value = problems.length === 0 ? null : problems.join('\n');
 }
 
+/** A trace may be large, a link slow. */
+const FETCH_MS = 60_000;
+
 /** The trace beside this page that its address names, `?trace=FILE`: how `asyncep learn --trace` shows one. */
 export async function openNamedTrace(): Promise<void> {
   const path = new URLSearchParams(location.search).get('trace');
@@ -48,7 +51,7 @@ export async function openNamedTrace(): Promise<void> {
     const { href } = new URL(path, document.baseURI);
     const name = decodeURIComponent(href.slice(href.lastIndexOf('/') + 1));
     await showTrace(name, async () => {
-      const response = await fetch(href);
+      const response = await fetch(href, { signal: AbortSignal.timeout(FETCH_MS) });
       if (!response.ok) throw new InputError(name, '', `cannot be fetched (status ${response.status}); expected a file beside this page`);
       return response.text();
     });
