@@ -4,4 +4,4 @@
  */
 import type { Overheads } from '../overheads.ts';
 
-export const SOFTWARE_OVERHEADS: Overheads = { layerMs: 3.18, exchangeMs: 1.09, messageMs: 0.625, copyBytesPerSecond: 3.55e9, noticeMs: 6.17 };
+export const SOFTWARE_OVERHEADS: Overheads = { layerMs: 5.4, exchangeMs: 0.131, messageMs: 1.44, copyBytesPerSecond: 1.91e9, noticeMs: 6.46 };
