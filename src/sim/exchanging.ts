@@ -207,9 +207,10 @@ export class ExchangingRanks {
   round(passes: readonly NewPass[]): readonly Frontier[] {
     const { ranks, config: { numHiddenLayers } } = this.shape;
     const lanes = passes.map(({ pass, parts, after }): Lane => ({ pass, joint: new JointPass(this.shape, parts), frontier: Array.from({ length: ranks }, () => after) }));
+    const begin = passes[0]?.after ?? [];
     for (let layer = 0; layer < numHiddenLayers; layer++) {
       if (layer === this.#firstMoe && this.#own.length > 0) this.#begin(lanes);
-      this.#layer(lanes, layer);
+      this.#layer(lanes, layer, begin);
     }
     this.#ends = lanes.map(({ joint, pass, frontier }) => addStage(this.steps, joint.head(), frontier, { pass, layer: null }, 0));
     for (const experts of this.#own) experts.ahead((lanes.at(-1) as Lane).pass + 1);
@@ -221,8 +222,9 @@ export class ExchangingRanks {
     for (const lane of lanes) lane.frontier = lane.frontier.map((after, rank) => [...after, ...this.#ends.flatMap((ended) => ended[rank] ?? [])]);
   }
 
-  #layer(lanes: readonly Lane[], layer: number): void {
-    const ready = this.#own.map((experts) => experts.ready({ pass: (lanes[0] as Lane).pass, layer }));
+  /** @param begin steps before which nobody knew of the round */
+  #layer(lanes: readonly Lane[], layer: number, begin: readonly number[]): void {
+    const ready = this.#own.map((experts) => experts.ready({ pass: (lanes[0] as Lane).pass, layer }, begin));
     for (const lane of lanes) {
       const place = { pass: lane.pass, layer };
       lane.frontier = lane.frontier.map((after, rank) => [...after, ...(ready[rank] ?? [])]);

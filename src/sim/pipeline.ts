@@ -43,19 +43,18 @@ class StageRank {
     this.#own = offloadLayers(shape) === 0 ? null : new OwnExperts(steps, shape, rank, layerExpertBytes(config, weightBytes), moe);
   }
 
-  /** Adds a pass. @param moved rows that came and go @returns its last step */
-  pass(pass: number, parts: readonly ComputePart[], after: readonly number[], moved: Extra): number {
+  /** Adds a pass. @param after arrival of its rows @param begin steps that the whole pass waits for @param moved rows that came and go @returns its last step */
+  pass(pass: number, parts: readonly ComputePart[], { after, begin, moved }: { readonly after: readonly number[]; readonly begin: readonly number[]; readonly moved: Extra }): number {
     const layer = parts[0]?.layer ?? null;
     if (this.#own === null) return this.steps.compute(this.rank, parts.reduce((sum, { flops }) => sum + flops, 0), after, { pass, layer, parts }, { layers: this.#count, ...moved });
     this.#last = [...after, ...this.#last];
-    for (const [index, part] of parts.entries()) this.#layer(this.#own, pass, part, { layers: part.layer === null ? 0 : 1, ...(index === 0 && moved) });
+    for (const [index, part] of parts.entries()) {
+      const place = { pass, layer: part.layer };
+      const extra = { layers: part.layer === null ? 0 : 1, ...(index === 0 && moved) };
+      this.#last = [this.steps.compute(this.rank, part.flops, [...this.#last, ...this.#own.ready(place, begin)], place, extra)];
+      this.#own.done(part.layer, this.#last);
+    }
     return this.#last[0] as number;
-  }
-
-  #layer(own: OwnExperts, pass: number, part: ComputePart, extra: Extra): void {
-    const place = { pass, layer: part.layer };
-    this.#last = [this.steps.compute(this.rank, part.flops, [...this.#last, ...own.ready(place)], place, extra)];
-    own.done(part.layer, this.#last);
   }
 
   ahead(pass: number): void {
@@ -82,7 +81,8 @@ export class PipelineRanks {
       const place = { pass, layer: layers.first, exchange: 'stage' as const };
       if (rank > 0) before = [this.steps.message(rank - 1, rank, rowBytes, before, place)];
       const ends = (rank > 0 ? 1 : 0) + (rank < last ? 1 : 0);
-      before = [of.pass(pass, this.#partsOf(work, layers), before, { exchanges: ends / 2, messages: ends / 2, copiedBytes: ends * rowBytes })];
+      const moved = { exchanges: ends / 2, messages: ends / 2, copiedBytes: ends * rowBytes };
+      before = [of.pass(pass, this.#partsOf(work, layers), { after: before, begin: after, moved })];
       of.ahead(pass + 1);
     }
     return before[0] as number;

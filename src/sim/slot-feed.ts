@@ -46,15 +46,18 @@ export class SlotFeed {
     this.#fetched = shape.there;
   }
 
-  /** What the next position's compute waits for; {@link used} is told before it is asked for the one after. */
-  next(place: StepPlace): readonly number[] {
+  /**
+   * What the next position's compute waits for; {@link used} is told before it is asked for the one after.
+   * @param begin steps before which nobody knew of the pass: what was not fetched ahead comes after them
+   */
+  next(place: StepPlace, begin: readonly number[] = []): readonly number[] {
     if (this.#used < this.shape.there) return [];
-    return this.#used < this.#fetched ? (this.#ahead.shift() as readonly number[]) : this.#fetch(place);
+    return this.#used < this.#fetched ? (this.#ahead.shift() as readonly number[]) : this.#fetch(place, begin);
   }
 
-  #fetch(place: StepPlace): readonly number[] {
+  #fetch(place: StepPlace, begin: readonly number[]): readonly number[] {
     const position = this.#fetched++;
-    return this.add(position < this.shape.lead ? [] : (this.#uses[position % this.shape.lead] as readonly number[]), place);
+    return this.add(position < this.shape.lead ? begin : [...begin, ...(this.#uses[position % this.shape.lead] as readonly number[])], place);
   }
 
   /** @param after steps by which the use of the position is over */
@@ -64,7 +67,7 @@ export class SlotFeed {
 
   /** For the pass (or round) after this one, as much as the one before left for this one. */
   ahead(placeOf: (position: number) => StepPlace): void {
-    while (this.#fetched < this.#used + this.shape.there) this.#ahead.push(this.#fetch(placeOf(this.#fetched)));
+    while (this.#fetched < this.#used + this.shape.there) this.#ahead.push(this.#fetch(placeOf(this.#fetched), []));
   }
 }
 
@@ -79,9 +82,9 @@ export class OwnExperts {
     this.#feed = new SlotFeed(feedShapes(shape, streamed).loads, (after, place) => [steps.load(rank, layerBytes, after, place)]);
   }
 
-  /** What the layer waits for. */
-  ready(place: StepPlace): readonly number[] {
-    return this.#travels(place.layer) ? this.#feed.next(place) : [];
+  /** What the layer waits for. @param begin as in {@link SlotFeed.next} */
+  ready(place: StepPlace, begin: readonly number[] = []): readonly number[] {
+    return this.#travels(place.layer) ? this.#feed.next(place, begin) : [];
   }
 
   /** All passes have been through the layer when these steps are over. */

@@ -78,8 +78,7 @@ describe.each(SIM_STRATEGIES)('a workload under %s', (strategy) => {
     fc.assert(fc.property(worlds(strategy), tasks, (options, { lengths, batchTokens, inFlight }) => {
       // A server's rounds are of one pass each: so are those of a run with one pass at a time.
       const { offload: _, ...kept } = options;
-      // No offload in a pipeline: where a stage has few layers its window reaches beyond the next pass, and a workload's next but one is not there yet.
-      const world = { ...((joint && inFlight > 1) || strategy === 'pp' ? kept : options), inFlight };
+      const world = { ...(joint && inFlight > 1 ? kept : options), inFlight };
       const shape: RunShape = { ...world, lengths, batchTokens };
       const batches = joint
         ? Array.from({ length: enginesOf(world) }, (_, engine) => jointPasses(lengths, passShapeOf(shape)).flatMap((parts) => (parts[engine]?.length === 0 ? [] : [parts[engine] as readonly number[]])))
